@@ -1,1 +1,3 @@
-//! Headgate.
+//! Headgate: a self-hosted flow runtime. See ARCHITECTURE.md for the map.
+
+pub mod domain;

@@ -1,0 +1,3 @@
+//! Newtypes, rules and state machines. No I/O, no clock: time comes in as an argument.
+
+pub mod id;
