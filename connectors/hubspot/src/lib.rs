@@ -1,1 +1,93 @@
-//! Placeholder.
+//! HubSpot: contacts, by the public CRM API, version 3.
+//!
+//! A flow uses the typed [`Client`]:
+//!
+//! ```no_run
+//! use headgate_sdk::prelude::*;
+//! use hubspot::{GetContact, UpdateContact};
+//!
+//! # fn example() -> Result<()> {
+//! let crm = hubspot::Client::open("crm")?;
+//! let contact = crm.get_contact(GetContact::by_email("ada@example.com").with(["firstname", "hs_lead_status"]))?;
+//! crm.update_contact(UpdateContact::by_id(contact.id).set("hs_lead_status", "CONNECTED"))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use headgate_sdk::prelude::*;
+
+pub use types::{
+    Contact, CreateContact, Direction, Filter, FilterGroup, GetContact, Next, Operator, Paging, Properties,
+    SearchContacts, SearchResult, Sort, UpdateContact,
+};
+
+/// The connector.
+#[derive(Debug)]
+pub struct Hubspot;
+
+#[headgate_sdk::connector]
+impl Hubspot {
+    fn manifest() -> Manifest {
+        let token = SecretField::new("token", "Access token")
+            .description("HubSpot > Settings > Integrations > Private Apps > your app > Auth. It starts with pat-.");
+        Manifest::new("hubspot", "HubSpot")
+            .description("Contacts of HubSpot CRM: get, search, create, update.")
+            .config(
+                ConfigField::new("api_url", "API address")
+                    .description("Where HubSpot's API is; change it only to reach a stand-in for tests.")
+                    .default_value("https://api.hubapi.com"),
+            )
+            .base_url("${config.api_url}")
+            .auth(Auth::bearer("private_app", "Private app", token))
+            .verification("GET", "/crm/v3/objects/contacts?limit=1")
+    }
+
+    /// Gets one contact, by its id or by its e-mail address.
+    #[method(idempotent)]
+    fn get_contact(input: GetContact) -> Result<Contact> {
+        let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
+        let mut request = contact.address(http::get(contacts(Some(&contact))?));
+        if !input.properties.is_empty() {
+            request = request.query("properties", input.properties.join(","));
+        }
+        answer::read(request.send()?)
+    }
+
+    /// Finds contacts by filters, by words, or both. At most 10,000 can be paged through.
+    #[method(idempotent)]
+    fn search_contacts(input: SearchContacts) -> Result<SearchResult> {
+        let url = contacts(None)? + "/search";
+        answer::read(http::post(url).json(&input).send()?)
+    }
+
+    /// Creates a contact. Fails with `conflict` when the e-mail address is taken; its details name the existing id.
+    #[method]
+    fn create_contact(input: CreateContact) -> Result<Contact> {
+        answer::read(http::post(contacts(None)?).json(&input).send()?)
+    }
+
+    /// Sets some properties of a contact, by its id or by its e-mail address. The others keep their values.
+    #[method(idempotent)]
+    fn update_contact(input: UpdateContact) -> Result<Contact> {
+        let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
+        let request = contact.address(http::patch(contacts(Some(&contact))?));
+        answer::read(request.json(&serde_json::json!({ "properties": input.properties })).send()?)
+    }
+}
+
+/// The URL of all contacts, or of one.
+fn contacts(contact: Option<&types::Reference<'_>>) -> Result<String> {
+    let api = config("api_url")
+        .ok_or_else(|| Error::new("invalid_config", "The connection's setting api_url is missing."))?;
+    let url = format!("{}/crm/v3/objects/contacts", api.trim_end_matches('/'));
+    Ok(match contact {
+        Some(contact) => format!("{url}/{}", http::encode(contact.value())),
+        None => url,
+    })
+}

@@ -6,6 +6,9 @@
 //! Texts may hold placeholders: `${config.NAME}` stands for a non-secret setting of the connection,
 //! `${secret.NAME}` (only where a [`Placement`] says *value*) for one of its secret fields.
 
+mod build;
+mod check;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

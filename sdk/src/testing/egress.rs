@@ -1,0 +1,72 @@
+//! The rules of the host's egress, as far as a connector's author can break them.
+
+use super::exchange::Request;
+use super::host::Grant;
+use crate::manifest::{AuthKind, Placement, fill};
+use crate::{Error, Result};
+
+/// Headers that are the host's to set, whatever the authentication.
+const HOSTS_OWN: [&str; 3] = ["authorization", "cookie", "host"];
+
+/// Fails with `egress_denied` where the host would.
+pub(super) fn check(grant: &Grant, request: &Request) -> Result<()> {
+    let (headers, parameters) = placed(grant);
+    for (name, _) in request.headers.iter() {
+        let name = name.to_ascii_lowercase();
+        if HOSTS_OWN.contains(&name.as_str()) || name.starts_with("proxy-") || headers.contains(&name) {
+            let message = format!("The header {name} is not a connector's to set: the host sets it. Leave it out.");
+            return Err(denied(message).details(serde_json::json!({ "header": name })));
+        }
+    }
+    if let Some((name, _)) = request.query.iter().find(|(name, _)| parameters.contains(&name.to_ascii_lowercase())) {
+        return Err(denied(format!("The query parameter {name} is not a connector's to set. Leave it out.")));
+    }
+    if request.authority().contains('@') {
+        return Err(denied("The URL holds a user name; the host sets credentials. Leave it out.".into()));
+    }
+    let allowed = allowed(grant)?;
+    if allowed.as_ref().is_some_and(|urls| !urls.iter().any(|url| covers(url, &request.url))) {
+        let urls = allowed.unwrap_or_default().join(", ");
+        return Err(denied(format!("{} is not below the connection's base URLs ({urls}).", request.url)));
+    }
+    Ok(())
+}
+
+/// The base URLs with their placeholders filled; none when everything is allowed.
+fn allowed(grant: &Grant) -> Result<Option<Vec<String>>> {
+    let Some(manifest) = &grant.manifest else { return Ok(None) };
+    let config = grant.config.borrow();
+    let values = config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())).collect();
+    let urls = manifest.base_urls.iter().map(|url| fill(url, &values)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(urls))
+}
+
+/// Whether a URL is the base or lies below it; `/a` does not cover `/ab`.
+fn covers(base: &str, url: &str) -> bool {
+    let base = base.trim_end_matches('/');
+    url.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+}
+
+/// The names of headers and query parameters that some authentication of the connector uses, in lower case.
+fn placed(grant: &Grant) -> (Vec<String>, Vec<String>) {
+    let (mut headers, mut parameters) = (Vec::new(), Vec::new());
+    let config = grant.config.borrow();
+    let values = config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())).collect();
+    for auth in grant.manifest.iter().flat_map(|manifest| &manifest.auth) {
+        let AuthKind::ApiKey { placements, .. } = &auth.kind else { continue };
+        for placement in placements {
+            // A name whose setting is missing belongs to an authentication that this connection does not use.
+            match placement {
+                Placement::Header { name, .. } => headers.extend(fill(name, &values)),
+                Placement::Query { name, .. } => parameters.extend(fill(name, &values)),
+                Placement::Bearer { .. } | Placement::Basic { .. } => {}
+            }
+        }
+    }
+    let lower = |names: Vec<String>| names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    (lower(headers), lower(parameters))
+}
+
+fn denied(message: String) -> Error {
+    Error::new("egress_denied", message)
+}

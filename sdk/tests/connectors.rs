@@ -1,0 +1,151 @@
+//! Connectors, against the mock host, and what the mock host says of a test that is wrong.
+
+#![expect(unexpected_cfgs, reason = "the SDK itself has no feature `component`")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use headgate_sdk::prelude::*;
+use headgate_sdk::testing::{Host, invoke};
+use headgate_sdk::{Connector, manifest};
+use serde_json::{Value, json};
+
+/// What to send.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Send {
+    /// The text.
+    pub text: String,
+    /// How often.
+    #[serde(default)]
+    pub times: u8,
+}
+
+struct Mail;
+
+#[headgate_sdk::connector]
+impl Mail {
+    fn manifest() -> Manifest {
+        Manifest::new("mail", "Mail")
+            .config(ConfigField::new("zone", "Zone").default_value("eu"))
+            .base_url("https://${config.zone}.mail.example/v1")
+            .auth(Auth::none())
+    }
+
+    /// Sends a text,
+    /// once or more.
+    #[method(idempotent)]
+    fn send(input: Send) -> Result<Vec<String>> {
+        let zone = config("zone").unwrap_or_default();
+        let answer = http::post(format!("https://{zone}.mail.example/v1/send"))
+            .query("times", input.times)
+            .timeout(Duration::from_secs(3))
+            .form([("text", input.text.as_str()), ("a b", "ü")])
+            .send()?;
+        answer.error_for_status()?.json()
+    }
+
+    /// Asks for more than there may be.
+    #[method]
+    fn read(limit: usize) -> Result<usize> {
+        Ok(http::get("https://eu.mail.example/v1").limit(limit).send()?.bytes.len())
+    }
+}
+
+#[test]
+fn the_manifest_says_what_the_code_says() {
+    let described = Mail::describe();
+    assert_eq!(described.faults(), Vec::<String>::new());
+    assert_eq!(described.version, env!("CARGO_PKG_VERSION"));
+    let [send, read] = <[manifest::Method; 2]>::try_from(described.methods).unwrap();
+    assert_eq!((send.name.as_str(), send.idempotent), ("send", true));
+    assert_eq!(send.description, "Sends a text,\nonce or more.");
+    assert_eq!(
+        send.input,
+        json!({
+            "title": "Send",
+            "description": "What to send.",
+            "type": "object",
+            "properties": {
+                "text": {"type": "string", "description": "The text."},
+                "times": {"type": "integer", "format": "uint8", "minimum": 0, "maximum": 255, "default": 0, "description": "How often."}
+            },
+            "required": ["text"]
+        })
+    );
+    assert_eq!(send.output, json!({"title": "Array_of_string", "type": "array", "items": {"type": "string"}}));
+    assert!(!read.idempotent);
+}
+
+#[test]
+fn requests_come_out_as_they_were_built() {
+    let host = Host::of::<Mail>();
+    host.config("zone", "us");
+    host.http("POST", "https://us.mail.example/v1/send")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .query("times", "2")
+        .body("text=hi%26&a%20b=%C3%BC")
+        .answer(200, &json!(["1", "2"]));
+    assert_eq!(invoke::<Mail>("send", &json!({"text": "hi&", "times": 2})).unwrap(), json!(["1", "2"]));
+    assert_eq!(host.requests()[0].timeout, Some(Duration::from_secs(3)));
+}
+
+#[test]
+fn what_an_app_answers_wrongly_is_said() {
+    let host = Host::of::<Mail>();
+    let cases = [
+        (429, json!("slow down"), "http_429", true),
+        (400, json!("no"), "http_400", false),
+        (200, json!([1]), "invalid_answer", false),
+    ];
+    for (status, body, code, retryable) in cases {
+        host.http("POST", "/v1/send").answer(status, &body);
+        let error = invoke::<Mail>("send", &json!({"text": ""})).unwrap_err();
+        assert_eq!((error.code.as_str(), error.retryable), (code, retryable));
+    }
+    host.http("POST", "/v1/send").fail(Error::new("timeout", "The app did not answer in time.").retryable());
+    assert_eq!(invoke::<Mail>("send", &json!({"text": ""})).unwrap_err().code, "timeout");
+}
+
+#[test]
+fn an_answer_has_a_limit() {
+    let host = Host::of::<Mail>();
+    for (limit, expected) in [(4, Ok(json!(4))), (3, Err("response_too_large".to_owned()))] {
+        host.http("GET", "/v1").answer_bytes(200, "text/plain", "1234");
+        assert_eq!(invoke::<Mail>("read", &limit).map_err(|error| error.code), expected);
+    }
+}
+
+/// What a test that is wrong is told.
+fn panic_of(test: impl FnOnce()) -> String {
+    match catch_unwind(AssertUnwindSafe(test)) {
+        Ok(()) => panic!("the wrong test passed"),
+        Err(told) => match told.downcast::<String>() {
+            Ok(text) => *text,
+            Err(told) => told.downcast_ref::<&str>().copied().unwrap_or_default().to_owned(),
+        },
+    }
+}
+
+#[test]
+fn a_wrong_test_is_told_so() {
+    let missing = panic_of(|| {
+        let host = Host::of::<Mail>();
+        host.http("GET", "/never").query("x", "1").answer(200, &Value::Null);
+    });
+    assert!(missing.contains("not made: GET /never x=1"), "{missing}");
+    let unexpected = panic_of(|| {
+        let host = Host::of::<Mail>();
+        host.http("GET", "/other").answer(200, &Value::Null);
+        _ = invoke::<Mail>("read", &1);
+    });
+    assert!(unexpected.contains("unexpected request") && unexpected.contains("expected are: GET /other"));
+    let no_host = panic_of(|| _ = run::current());
+    assert!(no_host.contains("make a headgate_sdk::testing::Host first"), "{no_host}");
+    let second = panic_of(|| {
+        let _first = Host::new();
+        let _second = Host::new();
+    });
+    assert!(second.contains("already"), "{second}");
+    // After all that the thread has no host left over.
+    drop(Host::new());
+}
