@@ -1,3 +1,15 @@
 //! Newtypes, rules and state machines. No I/O, no clock: time comes in as an argument.
 
+pub mod api_key;
+pub mod connection;
+pub mod connector;
+pub mod digest;
+pub mod flow;
+pub mod grant;
+pub mod group;
 pub mod id;
+pub mod run;
+pub mod scrub;
+pub mod sealed;
+pub mod secret;
+pub mod trigger;

@@ -1,3 +1,4 @@
 //! Headgate: a self-hosted flow runtime. See ARCHITECTURE.md for the map.
 
 pub mod domain;
+pub mod store;

@@ -1,0 +1,271 @@
+//! API keys: their format, what is stored of them, and when they are valid.
+//!
+//! A key reads `hg_live_<id>_<secret><checksum>` (`hg_test_…` outside production): a public id of 12 letters or
+//! digits, a secret of 43 (256 bits) and a checksum of 6 over everything before it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::domain::id::{ApiKeyId, Environment, GroupId, Name};
+use crate::domain::secret::{self, Pepper, SECRET_LENGTH, SecretHash};
+
+/// What every key begins with; the rest of the prefix tells production from other environments.
+pub const KEY_PREFIX: &str = "hg_";
+
+const ID_LENGTH: usize = 12;
+const CHECKSUM_LENGTH: usize = 6;
+
+/// A key in clear, as a caller sends it. It cannot be stored or printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainApiKey {
+    text: Zeroizing<String>,
+    id: ApiKeyId,
+}
+
+impl PlainApiKey {
+    /// Makes a new key of an environment.
+    pub fn generate(environment: &Environment, mut fill: impl FnMut(&mut [u8])) -> Self {
+        let class = if environment.is_production() { "live" } else { "test" };
+        let id = secret::random_text(ID_LENGTH, &mut fill);
+        let text = format!("{KEY_PREFIX}{class}_{id}_{}", secret::random_text(SECRET_LENGTH, &mut fill));
+        let checksum = secret::checksum(&text);
+        let text = text + std::str::from_utf8(&checksum).expect("a checksum is ASCII");
+        Self { text: text.into(), id: id.parse().expect("random texts are letters and digits") }
+    }
+
+    /// Reads a text as a key; `None` when it is not one (so that a sender's own credentials are no key).
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("hg_live_").or_else(|| text.strip_prefix("hg_test_"))?;
+        let (id, secret) = rest.split_once('_')?;
+        let well_formed =
+            secret.len() == SECRET_LENGTH + CHECKSUM_LENGTH && secret.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !well_formed {
+            return None;
+        }
+        let (body, checksum) = text.split_at(text.len() - CHECKSUM_LENGTH);
+        if secret::checksum(body) != checksum.as_bytes() {
+            return None;
+        }
+        Some(Self { text: text.to_owned().into(), id: id.parse().ok()? })
+    }
+
+    /// Its public part.
+    pub fn id(&self) -> &ApiKeyId {
+        &self.id
+    }
+
+    /// The whole key, to be shown once or to be compared.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// What is stored in its place.
+    pub fn hash(&self, pepper: &Pepper) -> SecretHash {
+        SecretHash::of(&self.text, pepper)
+    }
+}
+
+impl fmt::Debug for PlainApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainApiKey({})", self.id)
+    }
+}
+
+/// Which of a key's secrets this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSlot {
+    /// The first one.
+    Primary,
+    /// The other one, for changing over without a gap.
+    Secondary,
+    /// An old value that stays valid until its `not_after`.
+    Overlap,
+}
+
+/// One valid value of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeySecret {
+    /// Which one.
+    pub slot: SecretSlot,
+    /// Its hash.
+    pub hash: SecretHash,
+    /// When it stops to be valid on its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+}
+
+/// What is stored of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its public part.
+    pub id: ApiKeyId,
+    /// Whose it is.
+    pub group: GroupId,
+    /// Where it works.
+    pub environment: Environment,
+    /// Its name, unique in the group; flows are told `Key: NAME`.
+    pub name: Name,
+    /// Notes of its owner.
+    #[serde(default)]
+    pub description: String,
+    /// Its values.
+    pub secrets: Vec<KeySecret>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it expires.
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// Switched off for now.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Ended for good.
+    #[serde(default)]
+    pub revoked: Option<Timestamp>,
+}
+
+/// Why a presented key does not let its bearer in. The texts are the ones callers read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AuthError {
+    /// Nothing that could be a key was sent.
+    #[error("Missing API key. Send it as: Authorization: Bearer hg_...")]
+    Missing,
+    /// Something was sent where a key belongs that is none.
+    #[error("Invalid API key format. Expected: Bearer hg_...")]
+    Malformed,
+    /// Unknown id or wrong secret; which of them is not said.
+    #[error("Invalid API key")]
+    Invalid,
+    /// Past its expiry.
+    #[error("API key has expired")]
+    Expired,
+    /// Ended for good.
+    #[error("API key has been revoked")]
+    Revoked,
+    /// Switched off.
+    #[error("API key is disabled")]
+    Disabled,
+    /// A valid key sent in the query or the path, where the trigger wants it in a header.
+    #[error(
+        "This URL does not take the API key in its query or path. Send it as: Authorization: Bearer hg_..., or let the trigger accept it there"
+    )]
+    WrongPlace,
+    /// Management without a token.
+    #[error("Missing token. Send the operator's token as: Authorization: Bearer hg_op_...")]
+    MissingToken,
+    /// Management with a wrong token.
+    #[error("Invalid token. The operator's token is printed at the server's first start")]
+    InvalidToken,
+    /// Two different keys in one request.
+    #[error("Two different API keys were sent. Send one")]
+    Ambiguous,
+}
+
+impl ApiKey {
+    /// Whether a presented hash lets its bearer in at a time. Expired, revoked and disabled are said only
+    /// after the secret agreed, so that they tell nothing to somebody who merely knows an id.
+    pub fn verify(&self, presented: &SecretHash, now: Timestamp) -> Result<(), AuthError> {
+        // Every secret is compared, so that the time does not tell which one agreed.
+        let matching = self.secrets.iter().fold(None, |found, secret| {
+            let matches = secret.hash.matches(presented);
+            if matches { Some(secret) } else { found }
+        });
+        let secret = matching.ok_or(AuthError::Invalid)?;
+        if self.revoked.is_some() {
+            return Err(AuthError::Revoked);
+        }
+        if self.disabled {
+            return Err(AuthError::Disabled);
+        }
+        let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+        if over(self.expires) || over(secret.not_after) {
+            return Err(AuthError::Expired);
+        }
+        Ok(())
+    }
+
+    /// What a person sees of it in a list.
+    pub fn status(&self, now: Timestamp) -> &'static str {
+        match () {
+            () if self.revoked.is_some() => "revoked",
+            () if self.disabled => "disabled",
+            () if self.expires.is_some_and(|end| end <= now) => "expired",
+            () => "active",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting() -> impl FnMut(&mut [u8]) {
+        let mut next = 0u8;
+        move |bytes| {
+            for byte in bytes {
+                *byte = next;
+                next = next.wrapping_add(1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_generated_key_parses_and_a_changed_one_does_not() {
+        let key = PlainApiKey::generate(&Environment::production(), counting());
+        assert!(key.reveal().starts_with("hg_live_"));
+        assert_eq!(PlainApiKey::parse(key.reveal()).unwrap(), key);
+        for position in 0..key.reveal().len() {
+            let mut changed = key.reveal().to_owned().into_bytes();
+            changed[position] = if changed[position] == b'x' { b'y' } else { b'x' };
+            assert_eq!(PlainApiKey::parse(std::str::from_utf8(&changed).unwrap()), None, "position {position}");
+        }
+        assert!(PlainApiKey::generate(&Environment::test(), counting()).reveal().starts_with("hg_test_"));
+    }
+
+    #[test]
+    fn foreign_credentials_are_no_keys() {
+        for text in ["", "hg_", "hg_live_", "hg_live__", "sk-abc", "hg_live_abc_def", "ghp_0123456789", "é"] {
+            assert_eq!(PlainApiKey::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn printing_a_key_shows_its_public_part_only() {
+        let key = PlainApiKey::generate(&Environment::test(), counting());
+        assert_eq!(format!("{key:?}"), format!("PlainApiKey({})", key.id()));
+    }
+
+    #[test]
+    fn states_are_said_only_to_whoever_knows_the_secret() {
+        let pepper = Pepper::new(&[9; 32]);
+        let plain = PlainApiKey::generate(&Environment::test(), counting());
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let key = ApiKey {
+            id: plain.id().clone(),
+            group: "acme".parse().unwrap(),
+            environment: Environment::test(),
+            name: "crm".parse().unwrap(),
+            description: String::new(),
+            secrets: vec![KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&pepper), not_after: None }],
+            created: at(0),
+            expires: Some(at(100)),
+            disabled: false,
+            revoked: None,
+        };
+        let wrong = SecretHash::of("wrong", &pepper);
+        let right = plain.hash(&pepper);
+        assert_eq!(key.verify(&right, at(99)), Ok(()));
+        assert_eq!(key.verify(&right, at(100)), Err(AuthError::Expired));
+        let disabled = ApiKey { disabled: true, ..key.clone() };
+        assert_eq!(disabled.verify(&right, at(1)), Err(AuthError::Disabled));
+        let revoked = ApiKey { revoked: Some(at(1)), ..disabled };
+        assert_eq!(revoked.verify(&right, at(1)), Err(AuthError::Revoked));
+        for key in [key, revoked] {
+            assert_eq!(key.verify(&wrong, at(1)), Err(AuthError::Invalid));
+        }
+    }
+}

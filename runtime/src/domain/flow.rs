@@ -1,0 +1,90 @@
+//! Flows, their versions, and what is published where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::digest::ModuleDigest;
+use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
+use crate::domain::trigger::HttpSettings;
+
+/// A named unit of work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Flow {
+    /// Its id, unique on the server: `POST /flows/{flow_id}/execute`.
+    pub id: FlowId,
+    /// Whose it is.
+    pub group: GroupId,
+    /// Its name, unique in the group.
+    pub name: Name,
+    /// Notes of its owner.
+    #[serde(default)]
+    pub description: String,
+    /// The number of the newest version; 0 before the first push.
+    pub latest: u32,
+    /// What is published in which environment.
+    #[serde(default)]
+    pub published: BTreeMap<Environment, Publication>,
+    /// Which connection each slot is bound to, by environment.
+    #[serde(default)]
+    pub slots: BTreeMap<Environment, BTreeMap<Slot, ConnectionId>>,
+    /// The built-in execute trigger.
+    pub execute: ExecuteTrigger,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// The trigger behind `POST /flows/{flow_id}/execute`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecuteTrigger {
+    /// Its id, as flows and runs name it.
+    pub id: TriggerId,
+    /// The same settings any HTTP trigger has.
+    pub settings: Arc<HttpSettings>,
+}
+
+/// A version that runs in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Its number.
+    pub version: u32,
+    /// Its module.
+    pub digest: ModuleDigest,
+}
+
+/// One pushed version. It never changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlowVersion {
+    /// Of which flow.
+    pub flow: FlowId,
+    /// 1 for the first push.
+    pub version: u32,
+    /// Its module.
+    pub digest: ModuleDigest,
+    /// The module's size in bytes.
+    pub size: u64,
+    /// What its author said of it.
+    #[serde(default)]
+    pub note: String,
+    /// When it was pushed.
+    pub created: Timestamp,
+}
+
+impl Flow {
+    /// The connection a slot is bound to in an environment.
+    pub fn bound(&self, environment: &Environment, slot: &str) -> Option<&ConnectionId> {
+        self.slots.get(environment)?.get(slot)
+    }
+
+    /// Where a connection is bound: environment and slot.
+    pub fn bindings_of<'a>(
+        &'a self,
+        connection: &'a ConnectionId,
+    ) -> impl Iterator<Item = (&'a Environment, &'a Slot)> {
+        self.slots.iter().flat_map(move |(environment, slots)| {
+            slots.iter().filter(move |(_, bound)| *bound == connection).map(move |(slot, _)| (environment, slot))
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! HTTP triggers: who may fire them, how they answer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hmac::{Hmac, Mac};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::domain::id::{ApiKeyId, FlowId, GroupId, TriggerId};
+use crate::domain::sealed::Sealed;
+use crate::domain::secret;
+
+/// Letters and digits of a routing key: 142 bits.
+pub const ROUTING_KEY_LENGTH: usize = 24;
+
+/// Selects a trigger. Sensitive: it is shown to the group's people and never printed.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoutingKey(Arc<str>);
+
+impl RoutingKey {
+    /// A new routing key.
+    pub fn generate(fill: impl FnMut(&mut [u8])) -> Self {
+        Self(secret::random_text(ROUTING_KEY_LENGTH, fill).into())
+    }
+
+    /// The text, for the trigger's URL.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RoutingKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let valid = text.len() == ROUTING_KEY_LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if valid { Ok(Self(text.into())) } else { Err("a routing key is 24 letters or digits") }
+    }
+}
+
+impl TryFrom<String> for RoutingKey {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<RoutingKey> for String {
+    fn from(key: RoutingKey) -> Self {
+        key.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Debug for RoutingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RoutingKey")
+    }
+}
+
+/// How a trigger answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Respond {
+    /// With the flow's own response.
+    #[default]
+    Sync,
+    /// With 202 and the run's id, as soon as the run is durable.
+    Async,
+}
+
+/// Which keys of the group a trigger accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AcceptedKeys {
+    /// Every key of the group.
+    All,
+    /// These only.
+    Only(BTreeSet<ApiKeyId>),
+}
+
+impl AcceptedKeys {
+    /// Whether a key is accepted.
+    pub fn accepts(&self, key: &ApiKeyId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(keys) => keys.contains(key),
+        }
+    }
+}
+
+/// The methods an HTTP trigger can take.
+pub const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// What every HTTP trigger has, the built-in execute trigger included.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HttpSettings {
+    /// Accepted keys.
+    pub keys: AcceptedKeys,
+    /// Accepted methods.
+    pub methods: BTreeSet<String>,
+    /// How it answers.
+    pub respond: Respond,
+    /// How long a synchronous caller waits at most; the server's default when absent. Milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    /// The largest body in bytes; the server's default when absent.
+    #[serde(default)]
+    pub max_body: Option<u64>,
+    /// Whether the key may come as `?api_key=` or `?auth-key=`.
+    #[serde(default)]
+    pub key_in_query: bool,
+    /// Whether the key may be the last segment of the path.
+    #[serde(default)]
+    pub key_in_path: bool,
+    /// A check of the body's signature.
+    #[serde(default)]
+    pub signature: Option<Signature>,
+}
+
+impl HttpSettings {
+    /// What the execute trigger begins with: any key of the group, POST, synchronous.
+    pub fn execute() -> Self {
+        Self {
+            keys: AcceptedKeys::All,
+            methods: BTreeSet::from(["POST".to_owned()]),
+            respond: Respond::Sync,
+            timeout_ms: None,
+            max_body: None,
+            key_in_query: false,
+            key_in_path: false,
+            signature: None,
+        }
+    }
+}
+
+/// A signature the sender makes over the raw body.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Signature {
+    /// Whose manner of signing.
+    pub scheme: SignatureScheme,
+    /// The shared secret, sealed.
+    pub secret: Sealed,
+}
+
+/// Manners of signing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureScheme {
+    /// `X-Hub-Signature-256: sha256=<hex HMAC-SHA-256 of the body>` (GitHub, "Validating webhook deliveries").
+    Github,
+}
+
+impl SignatureScheme {
+    /// The header that carries it.
+    pub fn header(self) -> &'static str {
+        match self {
+            Self::Github => "x-hub-signature-256",
+        }
+    }
+
+    /// Whether a header's value is the body's signature under a secret.
+    pub fn verify(self, secret: &[u8], body: &[u8], value: &str) -> bool {
+        match self {
+            Self::Github => {
+                let Some(tag) = value.strip_prefix("sha256=").and_then(secret::unhex) else { return false };
+                let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+                mac.update(body);
+                mac.verify_slice(&tag).is_ok()
+            }
+        }
+    }
+}
+
+/// A trigger with a routing key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Its id.
+    pub id: TriggerId,
+    /// Whose it is.
+    pub group: GroupId,
+    /// Which flow it runs.
+    pub flow: FlowId,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Selects it.
+    pub routing_key: RoutingKey,
+    /// Who may fire it, and how it answers.
+    pub settings: Arc<HttpSettings>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn githubs_own_example_verifies() {
+        // docs.github.com, "Validating webhook deliveries": the published secret, payload and signature.
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let verify = |secret: &str, body: &str, value: &str| {
+            SignatureScheme::Github.verify(secret.as_bytes(), body.as_bytes(), value)
+        };
+        assert!(verify("It's a Secret to Everybody", "Hello, World!", signature));
+        assert!(!verify("It's a Secret to Everybody", "Hello, World?", signature));
+        assert!(!verify("it's a Secret to Everybody", "Hello, World!", signature));
+        assert!(!verify("It's a Secret to Everybody", "Hello, World!", &signature[7..]));
+        assert!(!verify("It's a Secret to Everybody", "Hello, World!", "sha256="));
+    }
+
+    #[test]
+    fn a_routing_key_is_not_printed() {
+        let key = RoutingKey::generate(|bytes| bytes.fill(3));
+        assert_eq!(format!("{key:?}"), "RoutingKey");
+        assert_eq!(key.reveal().parse::<RoutingKey>().unwrap(), key);
+        assert!("short".parse::<RoutingKey>().is_err());
+    }
+}
