@@ -1,0 +1,152 @@
+//! Connectors: what they may import, and calling them.
+
+use std::sync::Arc;
+
+use headgate_manifest::Manifest;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi_http::{
+    Error as WasiHttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use crate::domain::grant::Grant;
+use crate::wasm::bindings::{blobs, connection, run, types};
+use crate::wasm::call::{Failed, guest_error};
+use crate::wasm::egress::{Denials, EgressHooks, Sending};
+use crate::wasm::error::{CallError, FaultCode};
+use crate::wasm::guest::{Guest, WorldPart};
+use crate::wasm::host::WasmHost;
+use crate::wasm::log::LogSource;
+use crate::wasm::module::ConnectorModule;
+use crate::wasm::run::{NoConnections, RunInfo, RunScope};
+
+/// What a connector has that a flow has not: a connection, and requests within it.
+pub(super) struct ConnectorPart {
+    grant: Option<Arc<Grant>>,
+    hooks: Box<dyn WasiHttpHooks>,
+    http: WasiHttpCtx,
+}
+
+impl WorldPart for ConnectorPart {
+    const SOURCE: LogSource = LogSource::Connector;
+    const NAME: &str = "connector";
+}
+
+/// Links what every connector may import.
+pub(super) fn link(linker: &mut Linker<Guest<ConnectorPart>>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    types::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    blobs::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    run::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)?;
+    connection::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+}
+
+impl WasiHttpView for Guest<ConnectorPart> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let ConnectorPart { hooks, http, .. } = &mut self.world;
+        WasiHttpCtxView { hooks: hooks.as_mut(), table: &mut self.table, ctx: http }
+    }
+}
+
+impl connection::Host for Guest<ConnectorPart> {
+    fn config(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.world.grant.as_ref().and_then(|grant| grant.config.get(&name).cloned()))
+    }
+}
+
+/// `wasi:http` of a connector that only describes itself: nothing was granted.
+struct NoRequests;
+
+impl WasiHttpHooks for NoRequests {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), WasiHttpError>> + Send>,
+    ) -> Sending {
+        Box::new(async { Err(WasiHttpError::HttpRequestDenied) })
+    }
+}
+
+impl WasmHost {
+    /// Asks a connector for its manifest. It can send no requests meanwhile.
+    pub async fn describe(&self, module: &ConnectorModule) -> Result<Manifest, CallError> {
+        let info = RunInfo {
+            id: uuid::Uuid::now_v7(),
+            attempt: 1,
+            environment: String::new(),
+            flow: String::new(),
+            caller: String::new(),
+        };
+        let run = self.scope(info, None, Arc::new(NoConnections));
+        let part = ConnectorPart { grant: None, hooks: Box::new(NoRequests), http: WasiHttpCtx::new() };
+        let _permit = self.connectors.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), &run, part);
+        let manifest = self
+            .call(&mut store, async |store| {
+                let guest = module.pre.instantiate_async(&mut *store).await.map_err(Failed::Instantiating)?;
+                guest.headgate_runtime_methods().call_describe(store).await.map_err(Failed::Running)
+            })
+            .await?;
+        self.check_size("manifest", &manifest)?;
+        serde_json::from_str(&manifest).map_err(|error| {
+            let message = format!("the connector's manifest is not as headgate_manifest says: {error}");
+            CallError::fault(FaultCode::InvalidOutput, message)
+        })
+    }
+
+    /// Calls a method of a connector under a grant, in a fresh instance that is gone when this returns.
+    /// `input` and the output are JSON.
+    pub async fn invoke(
+        &self,
+        module: &ConnectorModule,
+        method: &str,
+        input: String,
+        grant: Arc<Grant>,
+        run: &Arc<RunScope>,
+    ) -> Result<String, CallError> {
+        let denials = Denials::default();
+        let hooks = EgressHooks::new(Arc::clone(&self.egress), Arc::clone(&grant), denials.clone());
+        let part = ConnectorPart { grant: Some(grant), hooks: Box::new(hooks), http: WasiHttpCtx::new() };
+        let result = self.invoke_as(module, method, input, part, run).await;
+        result.map_err(|error| match (denials.list(), error) {
+            (denials, cause @ (CallError::Guest(_) | CallError::Fault { .. })) if !denials.is_empty() => {
+                CallError::EgressDenied { denials, cause: Box::new(cause) }
+            }
+            (_, error) => error,
+        })
+    }
+
+    async fn invoke_as(
+        &self,
+        module: &ConnectorModule,
+        method: &str,
+        input: String,
+        part: ConnectorPart,
+        run: &Arc<RunScope>,
+    ) -> Result<String, CallError> {
+        let _permit = self.connectors.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), run, part);
+        let output = self
+            .call(&mut store, async |store| {
+                let guest = module.pre.instantiate_async(&mut *store).await.map_err(Failed::Instantiating)?;
+                guest.headgate_runtime_methods().call_invoke(store, method, &input).await.map_err(Failed::Running)
+            })
+            .await?
+            .map_err(guest_error)?;
+        self.check_size("output", &output)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&output).map_err(|error| {
+            CallError::fault(FaultCode::InvalidOutput, format!("the connector's output is not JSON: {error}"))
+        })?;
+        Ok(output)
+    }
+
+    fn check_size(&self, what: &str, text: &str) -> Result<(), CallError> {
+        let limit = self.settings.output_bytes;
+        if text.len() <= limit {
+            return Ok(());
+        }
+        let message = format!("the connector's {what} has {} bytes; {limit} are allowed", text.len());
+        Err(CallError::fault(FaultCode::OutputTooLarge, message))
+    }
+}

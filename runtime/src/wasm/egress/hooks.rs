@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use http::HeaderName;
+use wasmtime_wasi_http::{Error as WasiError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::request::is_forbidden_header;
+use super::{Denials, Egress, Sending};
+use crate::domain::grant::Grant;
+
+/// `wasi:http` of one call: what a connector sends goes through [`Egress`], under the call's grant.
+#[derive(Debug, Clone)]
+pub struct EgressHooks {
+    egress: Arc<Egress>,
+    grant: Arc<Grant>,
+    denials: Denials,
+}
+
+impl EgressHooks {
+    /// For one call, which reads the denials when it has ended.
+    pub fn new(egress: Arc<Egress>, grant: Arc<Grant>, denials: Denials) -> Self {
+        Self { egress, grant, denials }
+    }
+}
+
+impl WasiHttpHooks for EgressHooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden_header(&self.grant, name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        let grant = self.grant.clone();
+        Arc::new(move |name| is_forbidden_header(&grant, name))
+    }
+
+    /// The HTTP client writes `Host` from the rebuilt URL; one that arrives here is the guest's, and refused.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), WasiError>> + Send>,
+    ) -> Sending {
+        self.egress.send(&self.grant, &self.denials, request, options)
+    }
+}

@@ -1,0 +1,107 @@
+//! The sandbox as the rest of the server sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use crate::wasm::cache::ModuleCache;
+use crate::wasm::connector::{self, ConnectorPart};
+use crate::wasm::cpu::CpuMeter;
+use crate::wasm::egress::Egress;
+use crate::wasm::engine;
+use crate::wasm::error::WasmError;
+use crate::wasm::guest::{FlowPart, Guest, link_flow};
+use crate::wasm::limits::{Limiter, TotalMemory};
+use crate::wasm::permits::{Occupancy, Permits};
+use crate::wasm::run::{Connections, RunInfo, RunScope};
+use crate::wasm::settings::WasmSettings;
+
+/// Components compiled at the same time; compiling one already uses every core.
+const COMPILERS: usize = 2;
+
+/// The sandbox. There is one per process: modules belong to the host that loaded them.
+pub struct WasmHost {
+    pub(super) settings: Arc<WasmSettings>,
+    pub(super) engine: Engine,
+    pub(super) compatibility: u64,
+    pub(super) flow_linker: Linker<Guest<FlowPart>>,
+    pub(super) connector_linker: Linker<Guest<ConnectorPart>>,
+    pub(super) egress: Arc<Egress>,
+    pub(super) cache: ModuleCache,
+    pub(super) compilers: Arc<Semaphore>,
+    pub(super) compilations: AtomicU64,
+    pub(super) flows: Permits,
+    pub(super) connectors: Permits,
+    total_memory: Arc<TotalMemory>,
+    turns: Arc<Semaphore>,
+}
+
+impl WasmHost {
+    /// Sets the sandbox up: reserves address space for every instance there may be, and starts the clock.
+    pub fn new(settings: WasmSettings, cache: ModuleCache, egress: Arc<Egress>) -> Result<Arc<Self>, WasmError> {
+        settings.validate()?;
+        let engine = engine::start(&settings)?;
+        let failed = |error: wasmtime::Error| WasmError::Engine { reason: format!("{error:#}") };
+        let mut flow_linker = Linker::new(&engine);
+        link_flow(&mut flow_linker).map_err(failed)?;
+        let mut connector_linker = Linker::new(&engine);
+        connector::link(&mut connector_linker).map_err(failed)?;
+        let places = |count| Permits::new(count, settings.queue_length, settings.queue_wait);
+        Ok(Arc::new(Self {
+            compatibility: engine::compatibility(&engine),
+            flow_linker,
+            connector_linker,
+            egress,
+            cache,
+            compilers: Arc::new(Semaphore::new(COMPILERS)),
+            compilations: AtomicU64::new(0),
+            flows: places(settings.flow_instances),
+            connectors: places(settings.connector_instances),
+            total_memory: Arc::default(),
+            turns: Arc::new(Semaphore::new(turns(settings.busy_guests))),
+            settings: Arc::new(settings),
+            engine,
+        }))
+    }
+
+    /// A new run's scope. Its time starts now: `timeout`, or the default, and never more than the most.
+    pub fn scope(&self, info: RunInfo, timeout: Option<Duration>, connections: Arc<dyn Connections>) -> Arc<RunScope> {
+        RunScope::new(&self.settings, info, timeout, connections)
+    }
+
+    /// The bounds in force.
+    pub fn settings(&self) -> &WasmSettings {
+        &self.settings
+    }
+
+    /// How full it is with flows and with connectors.
+    pub fn occupancy(&self) -> (Occupancy, Occupancy) {
+        (self.flows.occupancy(), self.connectors.occupancy())
+    }
+
+    /// When to try again that found no place.
+    pub(super) fn retry_after(&self) -> Duration {
+        self.settings.queue_wait.max(Duration::from_secs(1))
+    }
+
+    pub(super) fn limiter(&self) -> Limiter {
+        Limiter::new(&self.settings, Arc::clone(&self.total_memory))
+    }
+
+    pub(super) fn meter(&self) -> Arc<CpuMeter> {
+        CpuMeter::new(self.settings.cpu, Arc::clone(&self.turns))
+    }
+}
+
+/// One core stays free for short calls, where there is more than one.
+fn turns(busy_guests: usize) -> usize {
+    match busy_guests {
+        0 => thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
+        set => set,
+    }
+}

@@ -1,0 +1,131 @@
+//! Components that were loaded: checked, compiled, linked, ready to be instantiated.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use wasmtime::component::Component;
+
+use crate::domain::digest::ModuleDigest;
+use crate::wasm::bindings::connector::ConnectorPre;
+use crate::wasm::bindings::flow::FlowPre;
+use crate::wasm::connector::ConnectorPart;
+use crate::wasm::error::LoadError;
+use crate::wasm::guest::{FlowPart, Guest};
+use crate::wasm::host::WasmHost;
+use crate::wasm::inspect::{World, inspect};
+use crate::wasm::trusted;
+
+/// A flow's component.
+pub struct FlowModule {
+    digest: ModuleDigest,
+    pub(super) pre: FlowPre<Guest<FlowPart>>,
+}
+
+impl FlowModule {
+    /// What names it.
+    pub fn digest(&self) -> &ModuleDigest {
+        &self.digest
+    }
+}
+
+/// A connector's component.
+pub struct ConnectorModule {
+    digest: ModuleDigest,
+    pub(super) pre: ConnectorPre<Guest<ConnectorPart>>,
+}
+
+impl ConnectorModule {
+    /// What names it.
+    pub fn digest(&self) -> &ModuleDigest {
+        &self.digest
+    }
+}
+
+impl WasmHost {
+    /// Loads a flow. The first time its bytes are compiled, apart from the threads that serve requests; from then on
+    /// the compiled form comes from the cache.
+    pub async fn load_flow(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<FlowModule>, LoadError> {
+        let (digest, component) = self.component(bytes, World::Flow).await?;
+        let pre = self.flow_linker.instantiate_pre(&component).and_then(FlowPre::new).map_err(mismatch)?;
+        Ok(Arc::new(FlowModule { digest, pre }))
+    }
+
+    /// Loads a connector, in the same way.
+    pub async fn load_connector(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<ConnectorModule>, LoadError> {
+        let (digest, component) = self.component(bytes, World::Connector).await?;
+        let pre = self.connector_linker.instantiate_pre(&component).and_then(ConnectorPre::new).map_err(mismatch)?;
+        Ok(Arc::new(ConnectorModule { digest, pre }))
+    }
+
+    /// How many components this host has compiled, as opposed to taken from the cache.
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
+    async fn component(self: &Arc<Self>, bytes: &[u8], world: World) -> Result<(ModuleDigest, Component), LoadError> {
+        let limit = self.settings.component_bytes;
+        if bytes.len() > limit {
+            return Err(LoadError::TooLarge { length: bytes.len(), limit });
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        let uploaded = Arc::clone(&bytes);
+        let digest = blocking(move || {
+            let inspection = inspect(&uploaded)?;
+            inspection.check(world)?;
+            Ok(inspection.digest)
+        })
+        .await?;
+        if let Some(component) = self.cached(digest).await? {
+            return Ok((digest, component));
+        }
+        let limit = self.settings.compile;
+        let compiled = tokio::time::timeout(limit, self.compiled(digest, bytes)).await;
+        Ok((digest, compiled.map_err(|_| LoadError::TooSlow { limit })??))
+    }
+
+    async fn cached(self: &Arc<Self>, digest: ModuleDigest) -> Result<Option<Component>, LoadError> {
+        let host = Arc::clone(self);
+        blocking(move || Ok(host.read_cache(&digest))).await
+    }
+
+    fn read_cache(&self, digest: &ModuleDigest) -> Option<Component> {
+        self.cache.read(digest, self.compatibility, |code| trusted::component(&self.engine, code))
+    }
+
+    async fn compiled(self: &Arc<Self>, digest: ModuleDigest, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
+        let permit = Arc::clone(&self.compilers).acquire_owned().await.map_err(|error| host_failed(&error))?;
+        let host = Arc::clone(self);
+        blocking(move || {
+            let _permit = permit;
+            // Somebody else may have compiled the same bytes while this call waited.
+            if let Some(component) = host.read_cache(&digest) {
+                return Ok(component);
+            }
+            host.compilations.fetch_add(1, Ordering::Relaxed);
+            let component = Component::from_binary(&host.engine, &bytes)
+                .map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
+            let stored = component.serialize().map_err(|error| format!("{error:#}")).and_then(|code| {
+                host.cache.write(&digest, host.compatibility, &code).map_err(|error| error.to_string())
+            });
+            if let Err(error) = stored {
+                tracing::warn!(%digest, error, "a compiled component could not be kept; a restart compiles it again");
+            }
+            Ok(component)
+        })
+        .await
+    }
+}
+
+fn mismatch(error: wasmtime::Error) -> LoadError {
+    LoadError::Mismatch { reason: format!("{error:#}") }
+}
+
+fn host_failed(error: &dyn std::error::Error) -> LoadError {
+    LoadError::Host { reason: error.to_string() }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| host_failed(&error))?
+}
