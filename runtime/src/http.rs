@@ -1,0 +1,108 @@
+//! Routes and mapping only: a handler extracts, calls one use case, maps.
+
+pub mod api_keys;
+pub mod connections;
+pub mod connectors;
+pub mod extract;
+pub mod flows;
+pub mod groups;
+pub mod health;
+pub mod hooks;
+pub mod linger;
+pub mod problem;
+pub mod runs;
+pub mod server;
+pub mod triggers;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::service::Service;
+
+/// What the handlers work with.
+pub struct Api {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Where callers reach the server, without a trailing slash: the beginning of the URLs it shows.
+    pub public_url: String,
+    /// Whether the server takes work; false while it stops.
+    pub ready: AtomicBool,
+}
+
+/// The state all handlers share.
+pub type ApiState = Arc<Api>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headgate",
+        description = "Manages groups, API keys, connectors, connections, flows, triggers and runs. Every request carries the operator's token: `Authorization: Bearer hg_op_...`."
+    ),
+    modifiers(&BearerToken),
+    security(("token" = []))
+)]
+struct Document;
+
+struct BearerToken;
+
+impl Modify for BearerToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        openapi.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+fn management() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(groups::list, groups::create))
+        .routes(routes!(groups::get))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::get))
+        .routes(routes!(api_keys::disable))
+        .routes(routes!(api_keys::enable))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(connectors::list, connectors::install))
+        .routes(routes!(connectors::get))
+        .routes(routes!(connections::list, connections::create))
+        .routes(routes!(connections::get, connections::delete))
+        .routes(routes!(flows::list, flows::create))
+        .routes(routes!(flows::get))
+        .routes(routes!(flows::list_versions, flows::push_version))
+        .routes(routes!(flows::publish))
+        .routes(routes!(flows::bind_slot))
+        .routes(routes!(triggers::list, triggers::create))
+        .routes(routes!(triggers::get, triggers::delete))
+        .routes(routes!(runs::run_once))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::get))
+}
+
+/// The description of the management API (OpenAPI 3.1).
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    management().into_openapi()
+}
+
+/// All routes. Whatever is neither management nor health is a webhook, known or not.
+///
+/// Only the health pages and the description of the API, which is the same on every server, are open to everybody.
+pub fn router(api: ApiState) -> Router {
+    let (management, document) = management().split_for_parts();
+    let document = Arc::new(document);
+    Router::new()
+        .merge(management)
+        .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
+        .route("/api/v1", any(extract::unknown_operation))
+        .route("/api/v1/{*rest}", any(extract::unknown_operation))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .fallback(hooks::receive)
+        .method_not_allowed_fallback(extract::method_not_allowed)
+        .with_state(api)
+}

@@ -1,0 +1,229 @@
+//! Errors as answers: `application/problem+json` (RFC 9457) with a member `error` that repeats the message.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::api_key::AuthError;
+use crate::domain::run::Failure;
+use crate::service::error::ServiceError;
+
+/// The header that names the run a response came from.
+pub const RUN_ID: &str = "headgate-run-id";
+
+/// The body of an error.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProblemBody {
+    /// What kind of problem; always `about:blank`: the status and `code` say it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What went wrong and what to do.
+    pub detail: String,
+    /// The same as `detail`.
+    pub error: String,
+    /// A stable word for programs.
+    pub code: String,
+    /// The run that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Uuid>,
+    /// Whether the same request may succeed later; said of failed runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retryable: Option<bool>,
+    /// Further facts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub details: Option<serde_json::Value>,
+}
+
+/// An error on its way to the caller.
+#[derive(Debug)]
+pub struct Problem {
+    body: Box<ProblemBody>,
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem with a status, a word and a message.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let body = ProblemBody {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            error: detail.clone(),
+            detail,
+            code: code.to_owned(),
+            run: None,
+            retryable: None,
+            details: None,
+        };
+        Self { body: Box::new(body), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn retry_after(self, after: Duration) -> Self {
+        self.with(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)))
+    }
+
+    fn of_run(mut self, run: Uuid, failure: Failure) -> Self {
+        self.body.run = Some(run);
+        self.body.retryable = Some(failure.retryable);
+        self.body.details = failure.details;
+        let value = HeaderValue::from_str(&run.to_string()).expect("a UUID is a header value");
+        self.with(header::HeaderName::from_static(RUN_ID), value)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.body).expect("a problem has text keys only");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        // RFC 6750, section 3.1: no error code where no credentials were sent.
+        let (code, challenge) = match &error {
+            AuthError::Missing => ("missing_api_key", "Bearer"),
+            AuthError::MissingToken => ("missing_token", "Bearer"),
+            AuthError::Malformed => ("malformed_api_key", "Bearer error=\"invalid_token\""),
+            AuthError::Invalid => ("invalid_api_key", "Bearer error=\"invalid_token\""),
+            AuthError::InvalidToken => ("invalid_token", "Bearer error=\"invalid_token\""),
+            AuthError::Expired => ("expired_api_key", "Bearer error=\"invalid_token\""),
+            AuthError::Revoked => ("revoked_api_key", "Bearer error=\"invalid_token\""),
+            AuthError::Disabled => ("disabled_api_key", "Bearer error=\"invalid_token\""),
+            AuthError::WrongPlace => ("api_key_in_wrong_place", "Bearer error=\"invalid_request\""),
+            AuthError::Ambiguous => ("ambiguous_api_key", "Bearer error=\"invalid_request\""),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, error.to_string())
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let message = error.to_string();
+        match error {
+            ServiceError::Unauthenticated(error) => error.into(),
+            ServiceError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
+            ServiceError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
+            ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            ServiceError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message),
+            ServiceError::MethodNotAllowed { allowed } => {
+                let allow = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).with(header::ALLOW, allow)
+            }
+            ServiceError::Module(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "module_refused", message),
+            ServiceError::Overloaded { retry_after, .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).retry_after(retry_after)
+            }
+            ServiceError::Flow { run, failure, timed_out } => {
+                let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+                Self::new(status, &failure.code, message).of_run(run, failure)
+            }
+            ServiceError::Internal { doing, .. } => {
+                let id = Uuid::now_v7();
+                let source = error.source();
+                tracing::error!(request = %id, doing, error = source, "internal error");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{message}: {id}"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(error: ServiceError) -> (u16, String, ProblemBody, http::HeaderMap) {
+        let problem = Problem::from(error);
+        let body = (*problem.body).clone();
+        let response = problem.into_response();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(body.error, body.detail);
+        (response.status().as_u16(), body.code.clone(), body, response.headers().clone())
+    }
+
+    #[test]
+    fn each_error_has_its_status_and_its_code() {
+        let text = || "why".to_owned();
+        for (error, status, code) in [
+            (ServiceError::Forbidden(text()), 403, "forbidden"),
+            (ServiceError::NotFound { what: "Flow" }, 404, "not_found"),
+            (ServiceError::Invalid(text()), 400, "invalid_request"),
+            (ServiceError::Conflict(text()), 409, "conflict"),
+            (ServiceError::TooLarge { limit: 7 }, 413, "body_too_large"),
+            (ServiceError::MethodNotAllowed { allowed: "GET".to_owned() }, 405, "method_not_allowed"),
+            (ServiceError::Module(text()), 422, "module_refused"),
+            (ServiceError::Overloaded { what: "Full", retry_after: Duration::from_secs(5) }, 503, "overloaded"),
+            (ServiceError::internal("testing")("a secret reason"), 500, "internal"),
+        ] {
+            let message = error.to_string();
+            let (got, got_code, body, _) = parts(error);
+            assert_eq!((got, got_code.as_str()), (status, code));
+            assert_eq!(body.status, status);
+            assert!(body.error.starts_with(&message), "{}", body.error);
+            assert!(!body.error.contains("a secret reason"));
+        }
+    }
+
+    #[test]
+    fn a_challenge_has_an_error_only_where_credentials_were_sent() {
+        for (error, code, challenge) in [
+            (AuthError::Missing, "missing_api_key", "Bearer"),
+            (AuthError::MissingToken, "missing_token", "Bearer"),
+            (AuthError::Malformed, "malformed_api_key", "Bearer error=\"invalid_token\""),
+            (AuthError::Invalid, "invalid_api_key", "Bearer error=\"invalid_token\""),
+            (AuthError::Expired, "expired_api_key", "Bearer error=\"invalid_token\""),
+            (AuthError::WrongPlace, "api_key_in_wrong_place", "Bearer error=\"invalid_request\""),
+        ] {
+            let (status, got, _, headers) = parts(error.into());
+            assert_eq!((status, got.as_str()), (401, code));
+            assert_eq!(headers[header::WWW_AUTHENTICATE], challenge);
+        }
+    }
+
+    #[test]
+    fn headers_say_when_to_come_back_and_which_methods_there_are() {
+        let overloaded = |millis| ServiceError::Overloaded { what: "Full", retry_after: Duration::from_millis(millis) };
+        assert_eq!(parts(overloaded(5000)).3[header::RETRY_AFTER], "5");
+        assert_eq!(parts(overloaded(10)).3[header::RETRY_AFTER], "1");
+        let (.., headers) = parts(ServiceError::MethodNotAllowed { allowed: "GET, POST".to_owned() });
+        assert_eq!(headers[header::ALLOW], "GET, POST");
+    }
+
+    #[test]
+    fn a_failed_run_is_named_with_what_it_said() {
+        let run = Uuid::now_v7();
+        for (timed_out, status) in [(false, 502), (true, 504)] {
+            let failure = Failure {
+                code: "lead_unknown".to_owned(),
+                message: "There is no such lead.".to_owned(),
+                retryable: true,
+                details: Some(serde_json::json!({"email": "ada@example.com"})),
+            };
+            let (got, code, body, headers) = parts(ServiceError::Flow { run, failure, timed_out });
+            assert_eq!((got, code.as_str(), body.error.as_str()), (status, "lead_unknown", "There is no such lead."));
+            assert_eq!((body.run, body.retryable), (Some(run), Some(true)));
+            assert_eq!(body.details.unwrap()["email"], "ada@example.com");
+            assert_eq!(headers[RUN_ID], run.to_string().as_str());
+        }
+    }
+}

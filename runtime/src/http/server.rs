@@ -1,0 +1,101 @@
+//! Serves a router on a listener until it is told to stop.
+
+use std::time::Duration;
+
+use axum::Router;
+use http::uri::PathAndQuery;
+use http::{Request, Uri};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::linger::lingering;
+
+/// How long a client may take over a request's headers: slow ones would hold connections for nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before accepting again when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stopping`, then lets running requests end.
+pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted; with too many open files, raise ulimit -n");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            () = stopping.cancelled() => break,
+        };
+        let connection = connection(stream, router.clone(), &graceful);
+        tokio::spawn(connection);
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) -> impl Future<Output = ()> + use<> {
+    // Answers are small: waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| router.call(lingering(without_trailing_slash(request))));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    async move {
+        // A client that goes away in the middle is its own affair.
+        let _ = connection.await;
+    }
+}
+
+/// A trailing slash makes no difference, on any path.
+fn without_trailing_slash(mut request: Request<Incoming>) -> Request<Incoming> {
+    if let Some(path_and_query) = shortened(request.uri()) {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.path_and_query = Some(path_and_query);
+        *request.uri_mut() = Uri::from_parts(parts).expect("only the path became shorter");
+    }
+    request
+}
+
+fn shortened(uri: &Uri) -> Option<PathAndQuery> {
+    let path = uri.path().strip_suffix('/').filter(|path| path.starts_with('/'))?;
+    let text = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    PathAndQuery::from_maybe_shared(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trailing_slash_is_taken_off() {
+        for (given, left) in [
+            ("/hooks/a/", Some("/hooks/a")),
+            ("/hooks/a/?b=/", Some("/hooks/a?b=/")),
+            ("http://host/a/", Some("/a")),
+            ("/a//", Some("/a/")),
+            ("/hooks/a", None),
+            ("/hooks/a?b=/", None),
+            ("/", None),
+            ("http://host/", None),
+            ("*", None),
+        ] {
+            let uri = given.parse().unwrap();
+            assert_eq!(shortened(&uri).as_ref().map(PathAndQuery::as_str), left, "{given}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Use cases and authorisation.
+//!
+//! Each noun has its file. A use case authorises before it acts, reads the [`Catalog`] snapshot, and writes through
+//! an [`Edit`](edit::Edit).
+
+pub mod access;
+pub mod api_keys;
+pub mod calls;
+pub mod catalog;
+pub mod connections;
+pub mod connectors;
+pub mod edit;
+pub mod error;
+pub mod executor;
+pub mod flows;
+pub mod groups;
+pub mod hooks;
+mod queue;
+pub mod record;
+pub mod runs;
+pub mod shelf;
+pub mod triggers;
+pub mod vault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::secret::Pepper;
+use crate::service::access::OperatorToken;
+use crate::service::catalog::Catalog;
+use crate::service::error::ServiceError;
+use crate::service::record::Record;
+use crate::service::shelf::Shelf;
+use crate::service::vault::Vault;
+use crate::store::{Database, History, Modules, Store};
+use crate::wasm::WasmHost;
+
+/// Bounds of the use cases. All are settings under `service`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// The largest body of a webhook in bytes, where its trigger says nothing else. 1 MiB: webhook senders stay far below.
+    pub max_body: u64,
+    /// The largest body any trigger may allow, in bytes. 32 MiB.
+    pub max_body_ceiling: u64,
+    /// The largest module in bytes. 64 MiB: JavaScript and Python components take 12 to 20.
+    pub max_module: u64,
+    /// How long a synchronous caller waits, where its trigger says nothing else, in milliseconds. 30 s.
+    pub timeout_ms: u64,
+    /// The longest wait any trigger may allow, in milliseconds. 5 min.
+    pub timeout_ceiling_ms: u64,
+    /// How many asynchronous runs may wait. Beyond it callers get 503. 10,000.
+    pub queue: usize,
+    /// How many asynchronous runs are executed at a time; the rest of the instances is kept for synchronous callers. 64.
+    pub concurrent_async_runs: usize,
+    /// How long the run history is kept, in days. 30.
+    pub history_days: u32,
+    /// How large the run history may grow in bytes. 4 GiB.
+    pub history_bytes: u64,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            max_body: 1 << 20,
+            max_body_ceiling: 32 << 20,
+            max_module: 64 << 20,
+            timeout_ms: 30_000,
+            timeout_ceiling_ms: 300_000,
+            queue: 10_000,
+            concurrent_async_runs: 64,
+            history_days: 30,
+            history_bytes: 4 << 30,
+        }
+    }
+}
+
+impl ServiceSettings {
+    fn timeout(&self, wanted_ms: Option<u64>) -> Duration {
+        Duration::from_millis(wanted_ms.unwrap_or(self.timeout_ms).min(self.timeout_ceiling_ms))
+    }
+}
+
+/// Tells the time. Tests give their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the use cases work with.
+pub struct Service {
+    settings: ServiceSettings,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    history: History,
+    modules: Modules,
+    wasm: Arc<WasmHost>,
+    vault: Vault,
+    pepper: Pepper,
+    operator: OperatorToken,
+    catalog: ArcSwap<Catalog>,
+    /// Held while the catalog is changed: one change after the other.
+    editing: Arc<tokio::sync::Mutex<()>>,
+    shelf: Shelf,
+    runs: TaskTracker,
+    queue: Arc<Semaphore>,
+    async_runs: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+/// A service, and what its first start has to tell.
+pub struct Started {
+    /// The service.
+    pub service: Arc<Service>,
+    /// The operator's token, at the first start only: it is shown once and stored as a hash.
+    pub operator_token: Option<String>,
+}
+
+impl Service {
+    /// Reads the catalog, takes up interrupted runs, and is ready.
+    ///
+    /// `stopping` ends the taking of new work.
+    pub async fn start(
+        settings: ServiceSettings,
+        clock: Clock,
+        database: &Database,
+        vault: Vault,
+        wasm: Arc<WasmHost>,
+        stopping: CancellationToken,
+    ) -> Result<Started, ServiceError> {
+        let pepper = Pepper::new(vault.pepper());
+        let store = database.records.clone();
+        let (operator, operator_token) = OperatorToken::load_or_create(store.as_ref(), &pepper).await?;
+        let catalog = read_catalog(store.as_ref())?;
+        let service = Arc::new(Self {
+            queue: Arc::new(Semaphore::new(settings.queue)),
+            async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
+            settings,
+            clock,
+            store,
+            history: database.history.clone(),
+            modules: database.modules.clone(),
+            wasm,
+            vault,
+            pepper,
+            operator,
+            catalog: ArcSwap::from_pointee(catalog),
+            editing: Arc::default(),
+            shelf: Shelf::default(),
+            runs: TaskTracker::new(),
+            stopping,
+        });
+        service.load_published().await?;
+        service.recover_runs().await?;
+        tokio::spawn(keep_history_short(service.clone()));
+        Ok(Started { service, operator_token })
+    }
+
+    /// The present snapshot of all configuration.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    /// The bounds in force.
+    pub fn settings(&self) -> &ServiceSettings {
+        &self.settings
+    }
+
+    /// The sandbox, for figures of how full it is and what it has compiled.
+    pub fn sandbox(&self) -> &WasmHost {
+        &self.wasm
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Waits until running flows have ended; what is queued stays in the store for the next start.
+    pub async fn drain(&self) {
+        self.stopping.cancel();
+        self.runs.close();
+        self.runs.wait().await;
+    }
+}
+
+/// How often old runs are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+async fn keep_history_short(service: Arc<Service>) {
+    while !service.stopping.is_cancelled() {
+        service.prune_runs().await;
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE_EVERY) => {}
+            () = service.stopping.cancelled() => {}
+        }
+    }
+}
+
+fn read_catalog(store: &dyn Store) -> Result<Catalog, ServiceError> {
+    /// Records read at a time.
+    const PAGE: usize = 1000;
+    let mut catalog = Catalog::default();
+    for prefix in record::PREFIXES {
+        let mut after: Option<String> = None;
+        loop {
+            let page =
+                store.scan(prefix, after.as_deref(), PAGE).map_err(ServiceError::internal("reading the catalog"))?;
+            for (key, value) in &page {
+                catalog.put(Record::decode(key, &value.value)?);
+            }
+            match page.into_iter().last() {
+                Some((key, _)) => after = Some(key),
+                None => break,
+            }
+        }
+    }
+    Ok(catalog)
+}

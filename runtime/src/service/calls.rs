@@ -1,0 +1,237 @@
+//! What a run's flow asks of its connections: opened slots, performed and recorded calls.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+
+use crate::domain::connection::Connection;
+use crate::domain::flow::Flow;
+use crate::domain::grant::Grant;
+use crate::domain::id::Environment;
+use crate::domain::run::{Failure, LogLine, MAX_STEPS, Recorded, Step};
+use crate::service::Service;
+use crate::service::error::ServiceError;
+use crate::service::queue::Journal;
+use crate::wasm::{CallError, Connections, GuestError, LogLevel, LogSource, RunLog, RunScope, SlotHandle};
+
+/// The most connections a run may open: a slot each, and no flow needs more.
+const MAX_OPENED: usize = 256;
+const POISONED: &str = "nothing panics while it holds the run's records";
+
+/// A connection a flow has opened.
+struct Opened {
+    slot: String,
+    connection: Arc<Connection>,
+    /// Decrypted at the first call.
+    grant: OnceCell<Arc<Grant>>,
+}
+
+#[derive(Default)]
+struct Steps {
+    recorded: Vec<Step>,
+    dropped: u64,
+}
+
+/// The connections of one run.
+pub(super) struct RunCalls {
+    service: Arc<Service>,
+    flow: Arc<Flow>,
+    environment: Environment,
+    journal: Journal,
+    opened: Mutex<Vec<Arc<Opened>>>,
+    steps: Mutex<Steps>,
+}
+
+impl RunCalls {
+    pub(super) fn new(service: Arc<Service>, flow: Arc<Flow>, environment: Environment, journal: Journal) -> Arc<Self> {
+        Arc::new(Self { service, flow, environment, journal, opened: Mutex::default(), steps: Mutex::default() })
+    }
+
+    /// The recorded steps, and how many were not.
+    pub(super) fn take_steps(&self) -> (Vec<Step>, u64) {
+        let steps = std::mem::take(&mut *self.steps.lock().expect(POISONED));
+        (steps.recorded, steps.dropped)
+    }
+
+    /// The run's log without the secrets of the connections it used.
+    pub(super) fn log(&self, log: RunLog) -> Vec<LogLine> {
+        let lines = log.lines.into_iter().map(|line| LogLine {
+            time: Timestamp::try_from(line.at).unwrap_or(Timestamp::UNIX_EPOCH),
+            level: level_name(line.level).to_owned(),
+            source: source_name(line.source).to_owned(),
+            message: self.redact(line.message),
+        });
+        lines.collect()
+    }
+
+    /// Records bytes without the secrets of the connections the run used.
+    ///
+    /// They are redacted before they are cut, so that no cut can split a secret and keep its half.
+    pub(super) fn record(&self, bytes: &[u8]) -> Recorded {
+        let opened = self.opened.lock().expect(POISONED);
+        let grants = opened.iter().filter_map(|opened| opened.grant.get());
+        let clean = grants.fold(Cow::Borrowed(bytes), |bytes, grant| match grant.scrub.scrub_bytes(&bytes) {
+            Cow::Borrowed(_) => bytes,
+            Cow::Owned(scrubbed) => Cow::Owned(scrubbed),
+        });
+        Recorded::bytes(&clean)
+    }
+
+    /// A failure without the secrets of the connections the run used.
+    pub(super) fn redact_failure(&self, failure: Failure) -> Failure {
+        let details = failure.details.map(|details| match serde_json::from_str(&self.redact(details.to_string())) {
+            Ok(details) => details,
+            Err(_) => serde_json::Value::Null,
+        });
+        Failure { code: self.redact(failure.code), message: self.redact(failure.message), details, ..failure }
+    }
+
+    fn redact(&self, text: String) -> String {
+        let opened = self.opened.lock().expect(POISONED);
+        opened.iter().filter_map(|opened| opened.grant.get()).fold(text, |text, grant| {
+            match grant.scrub.scrub_str(&text) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(scrubbed) => scrubbed,
+            }
+        })
+    }
+
+    async fn perform(
+        &self,
+        run: &Arc<RunScope>,
+        opened: &Opened,
+        method: &str,
+        input: String,
+    ) -> Result<String, GuestError> {
+        let internal = |error: ServiceError| {
+            tracing::error!(run = %run.info().id, error = &error as &dyn std::error::Error, "a call could not be performed");
+            GuestError::passing("internal", "the server could not perform the call; its log says why")
+        };
+        self.journal.begin_step().await.map_err(internal)?;
+        let connection = &opened.connection;
+        let grant = opened.grant.get_or_try_init(|| async { self.service.grant(connection).await.map(Arc::new) });
+        let grant = grant.await.map_err(internal)?.clone();
+        let catalog = self.service.catalog();
+        let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
+        let connector = connector.ok_or_else(|| {
+            let message =
+                format!("the connector \"{}\" is not installed any more; push it again", connection.connector);
+            GuestError::lasting("connector_missing", message)
+        })?;
+        let module = self.service.connector_module(&connector.digest).await.map_err(internal)?;
+        let result = self.service.wasm.invoke(&module, method, input, grant, run).await;
+        result.map_err(|error| call_error(run, connector.name.as_str(), error))
+    }
+
+    fn push_step(&self, step: Step) {
+        let mut steps = self.steps.lock().expect(POISONED);
+        if steps.recorded.len() < MAX_STEPS {
+            steps.recorded.push(step);
+        } else {
+            steps.dropped += 1;
+        }
+    }
+}
+
+impl Connections for RunCalls {
+    fn open(&self, slot: &str) -> Result<SlotHandle, GuestError> {
+        let catalog = self.service.catalog();
+        let bound = self.flow.bound(&self.environment, slot).and_then(|id| catalog.connections.get(id));
+        // The binding was checked when it was made; what it leads to is checked again where it counts.
+        let bound = bound.filter(|found| found.group == self.flow.group && found.environment == self.environment);
+        let connection = bound.ok_or_else(|| {
+            GuestError::lasting(
+                "slot_unbound",
+                format!(
+                    "the slot \"{slot}\" of the flow \"{}\" is bound to no connection in {}; bind it with: headgate connections bind",
+                    self.flow.name, self.environment
+                ),
+            )
+        })?;
+        let mut opened = self.opened.lock().expect(POISONED);
+        if let Some(index) = opened.iter().position(|opened| opened.slot == slot) {
+            return Ok(SlotHandle(index));
+        }
+        if opened.len() >= MAX_OPENED {
+            let message = format!("a run may open at most {MAX_OPENED} connections");
+            return Err(GuestError::lasting("too_many_connections", message));
+        }
+        let connection = connection.clone();
+        opened.push(Arc::new(Opened { slot: slot.to_owned(), connection, grant: OnceCell::new() }));
+        Ok(SlotHandle(opened.len() - 1))
+    }
+
+    fn call<'a>(
+        &'a self,
+        run: &'a Arc<RunScope>,
+        slot: SlotHandle,
+        method: &'a str,
+        input: String,
+    ) -> BoxFuture<'a, Result<String, GuestError>> {
+        async move {
+            let opened = self.opened.lock().expect(POISONED).get(slot.0).cloned();
+            let opened =
+                opened.ok_or_else(|| GuestError::lasting("slot_unbound", "this connection was never opened"))?;
+            let started = self.service.now();
+            let clock = Instant::now();
+            let recorded_input = input.clone();
+            let result = self.perform(run, &opened, method, input).await;
+            self.push_step(Step {
+                slot: opened.slot.clone(),
+                connection: opened.connection.name.clone(),
+                connector: opened.connection.connector.clone(),
+                method: self.redact(method.chars().take(MAX_METHOD).collect()),
+                input: self.record(recorded_input.as_bytes()),
+                output: result.as_ref().ok().map(|output| self.record(output.as_bytes())),
+                error: result.as_ref().err().map(|error| self.redact_failure(failure(error))),
+                started,
+                duration_us: clock.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+            });
+            result
+        }
+        .boxed()
+    }
+}
+
+/// Recorded letters of a method's name.
+const MAX_METHOD: usize = 200;
+
+fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+fn source_name(source: LogSource) -> &'static str {
+    match source {
+        LogSource::Flow => "flow",
+        LogSource::Connector => "connector",
+        LogSource::Server => "server",
+    }
+}
+
+/// What a guest's error says, as it is recorded and answered.
+pub(super) fn failure(error: &GuestError) -> Failure {
+    Failure {
+        code: error.code.clone(),
+        message: error.message.clone(),
+        retryable: error.retryable,
+        details: error.details.as_deref().and_then(|details| serde_json::from_str(details).ok()),
+    }
+}
+
+/// What a flow is told when its connector could not answer.
+fn call_error(run: &RunScope, connector: &str, error: CallError) -> GuestError {
+    if let CallError::Host(reason) = &error {
+        tracing::error!(run = %run.info().id, connector, reason, "the sandbox failed");
+    }
+    error.for_flow()
+}

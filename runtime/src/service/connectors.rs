@@ -1,0 +1,88 @@
+//! Connectors: components that offer the methods of an app.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headgate_manifest::Manifest;
+
+use crate::domain::connector::Connector;
+use crate::domain::id::{ConnectorName, GroupId};
+use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::error::ServiceError;
+use crate::service::record::Record;
+
+impl Service {
+    /// A group's connectors, by name.
+    pub fn list_connectors(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Connector>>, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        let of_group = catalog.connectors.values().filter(|connector| connector.group == *group);
+        let mut connectors: Vec<_> = of_group.cloned().collect();
+        connectors.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(connectors)
+    }
+
+    /// One connector.
+    pub fn get_connector(
+        &self,
+        actor: &Actor,
+        group: &GroupId,
+        name: &ConnectorName,
+    ) -> Result<Arc<Connector>, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        let connector = catalog.connectors.get(&(group.clone(), name.clone()));
+        connector.cloned().ok_or(ServiceError::NotFound { what: "Connector" })
+    }
+
+    /// Installs a connector from a component, or replaces it. Its name is the one in its manifest.
+    ///
+    /// Existing connections keep the hosts and placements that were pinned when they were made.
+    pub async fn install_connector(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        bytes: Bytes,
+    ) -> Result<Arc<Connector>, ServiceError> {
+        actor.authorise(&self.catalog(), group)?;
+        let module = self.wasm.load_connector(&bytes).await?;
+        let manifest = self.wasm.describe(&module).await.map_err(|error| {
+            ServiceError::Module(format!("The connector does not describe itself: {error}. Test it with `cargo test`"))
+        })?;
+        let name = check_manifest(&manifest)?;
+        let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
+        let connector = Arc::new(Connector {
+            group: group.clone(),
+            name,
+            digest,
+            size: bytes.len() as u64,
+            manifest,
+            installed: self.now(),
+        });
+        self.connector_module(&digest).await?;
+        let mut edit = self.edit().await;
+        edit.put(Record::Connector(connector.clone()));
+        edit.save().await?;
+        self.tidy_shelf();
+        Ok(connector)
+    }
+}
+
+/// Checks what the rest of the house relies on; answers the connector's name.
+fn check_manifest(manifest: &Manifest) -> Result<ConnectorName, ServiceError> {
+    let refused = |reason: String| ServiceError::Module(format!("The connector's manifest cannot be used: {reason}"));
+    let name = manifest.name.parse::<ConnectorName>().map_err(|error| refused(error.to_string()))?;
+    if manifest.base_urls.is_empty() {
+        return Err(refused("it names no base URL, so that its methods could reach nothing. Add one".to_owned()));
+    }
+    if manifest.auth.is_empty() {
+        return Err(refused("it names no way to authenticate. Add one, if only \"none\"".to_owned()));
+    }
+    let mut methods: Vec<_> = manifest.methods.iter().map(|method| &method.name).collect();
+    methods.sort();
+    if let Some(twice) = methods.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(refused(format!("it has two methods named \"{}\"", twice[0])));
+    }
+    Ok(name)
+}

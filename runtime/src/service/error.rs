@@ -1,0 +1,96 @@
+//! Why a use case failed: what the caller may read, and what the log says besides.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::domain::api_key::AuthError;
+use crate::domain::connection::ConnectionError;
+use crate::domain::id::ParseIdError;
+use crate::domain::run::Failure;
+
+/// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// Who calls could not be told.
+    #[error("{0}")]
+    Unauthenticated(#[from] AuthError),
+    /// Who calls is known and may not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing, or it is another group's.
+    #[error("{what} not found")]
+    NotFound {
+        /// What was looked for, such as `Flow`.
+        what: &'static str,
+    },
+    /// The request cannot be understood or breaks a rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// The thing exists already, or is used by another.
+    #[error("{0}")]
+    Conflict(String),
+    /// A body is larger than allowed.
+    #[error("The body is larger than the {limit} bytes allowed here")]
+    TooLarge {
+        /// The bound, in bytes.
+        limit: u64,
+    },
+    /// The method is not one the trigger takes.
+    #[error("This URL takes {allowed}")]
+    MethodNotAllowed {
+        /// The methods it takes, as the `Allow` header lists them.
+        allowed: String,
+    },
+    /// A module was refused.
+    #[error("{0}")]
+    Module(String),
+    /// No place was free within the bounded wait.
+    #[error("{what}. Try again in {} s", .retry_after.as_secs().max(1))]
+    Overloaded {
+        /// What is full.
+        what: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The flow failed, by its own error or by a fault of its code.
+    #[error("{}", .failure.message)]
+    Flow {
+        /// Which run.
+        run: Uuid,
+        /// Why.
+        failure: Failure,
+        /// Whether it was stopped at its time limit.
+        timed_out: bool,
+    },
+    /// Our own fault. The caller learns nothing of it; the log does.
+    #[error("Something went wrong on the server. Its log says what, under the id")]
+    Internal {
+        /// What was attempted.
+        doing: &'static str,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl ServiceError {
+    /// An [`ServiceError::Internal`] from whatever went wrong while `doing` something.
+    pub fn internal<E: Into<Box<dyn StdError + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Internal { doing, source: source.into() }
+    }
+}
+
+impl From<ParseIdError> for ServiceError {
+    fn from(error: ParseIdError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+impl From<ConnectionError> for ServiceError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Invalid(format!("The connection cannot be made: {error}"))
+    }
+}

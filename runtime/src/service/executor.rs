@@ -1,0 +1,184 @@
+//! Executes runs: runs the flow, and records what it did.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::domain::api_key::ApiKey;
+use crate::domain::flow::{Flow, Publication};
+use crate::domain::id::{Environment, TriggerId};
+use crate::domain::run::{EventRecord, Failure, Outcome, Recorded, Run, RunState};
+use crate::domain::trigger::Respond;
+use crate::service::Service;
+use crate::service::calls::{RunCalls, failure};
+use crate::service::error::ServiceError;
+use crate::service::queue::Journal;
+use crate::service::record::encode;
+use crate::store::Entry;
+use crate::wasm::{CallError, Event, FaultCode, Response, RunInfo};
+
+/// What callers are told to wait while the server stops or its queue is full.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Who fired a trigger.
+pub(super) enum Caller {
+    /// An API key.
+    Key(Arc<ApiKey>),
+    /// An operator, by Run Once.
+    Operator,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "Key: {}", key.name),
+            Self::Operator => f.write_str("Operator: Run Once"),
+        }
+    }
+}
+
+/// A trigger that fires.
+pub(super) struct Firing {
+    pub(super) flow: Arc<Flow>,
+    pub(super) publication: Publication,
+    pub(super) environment: Environment,
+    pub(super) trigger: TriggerId,
+    pub(super) caller: Caller,
+    pub(super) respond: Respond,
+    pub(super) timeout: Duration,
+    pub(super) event: Event,
+}
+
+impl Firing {
+    pub(super) fn run(&self, service: &Service, state: RunState) -> Run {
+        let content_type = self.event.headers.iter().find(|(name, _)| name == "content-type");
+        Run {
+            id: Uuid::now_v7(),
+            group: self.flow.group.clone(),
+            flow: self.flow.id.clone(),
+            flow_name: self.flow.name.clone(),
+            version: self.publication.version,
+            digest: self.publication.digest,
+            environment: self.environment.clone(),
+            trigger: self.trigger.clone(),
+            caller: self.caller.to_string().into(),
+            respond: self.respond,
+            attempt: 1,
+            state,
+            event: EventRecord {
+                method: self.event.method.clone(),
+                path: self.event.path.clone(),
+                query: self.event.query.clone(),
+                content_type: content_type.map(|(_, value)| value.clone()),
+                size: self.event.body.len() as u64,
+                body: Recorded::bytes(&self.event.body),
+            },
+            steps: Vec::new(),
+            steps_dropped: 0,
+            log: Vec::new(),
+            log_dropped: 0,
+            outcome: None,
+            accepted: service.now(),
+            started: None,
+            duration_us: None,
+        }
+    }
+}
+
+impl Service {
+    /// Executes a firing for a caller who waits. The run goes on, and is recorded, even when the caller goes away.
+    pub(super) async fn run_now(self: &Arc<Self>, firing: Firing) -> Result<(Uuid, Response), ServiceError> {
+        if self.stopping.is_cancelled() {
+            return Err(ServiceError::Overloaded { what: "The server is stopping", retry_after: RETRY_AFTER });
+        }
+        let service = self.clone();
+        let task = self.runs.spawn(async move {
+            let mut run = firing.run(&service, RunState::Running);
+            let journal = Journal::none(service.clone());
+            let result = service.execute(&mut run, firing.flow, firing.event, firing.timeout, journal).await?;
+            let id = run.id;
+            service.history.append(entry(&run)).await.map_err(ServiceError::internal("recording a run"))?;
+            result.map(|response| (id, response))
+        });
+        task.await.map_err(ServiceError::internal("executing a run"))?
+    }
+
+    /// Runs the flow and fills in the run. The outer result says whether it ran at all.
+    pub(super) async fn execute(
+        self: &Arc<Self>,
+        run: &mut Run,
+        flow: Arc<Flow>,
+        event: Event,
+        timeout: Duration,
+        journal: Journal,
+    ) -> Result<Result<Response, ServiceError>, ServiceError> {
+        let module = self.flow_module(&run.digest).await?;
+        let calls = RunCalls::new(self.clone(), flow, run.environment.clone(), journal);
+        let info = RunInfo {
+            id: run.id,
+            attempt: run.attempt,
+            environment: run.environment.to_string(),
+            flow: run.flow_name.to_string(),
+            caller: run.caller.to_string(),
+        };
+        let scope = self.wasm.scope(info, Some(timeout), calls.clone());
+        run.started = Some(self.now());
+        let clock = Instant::now();
+        let result = self.wasm.run_flow(&module, event, &scope).await;
+        if let Err(CallError::Overloaded { retry_after }) = result {
+            return Err(ServiceError::Overloaded { what: "All instances are busy", retry_after });
+        }
+        run.duration_us = Some(clock.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        let log = scope.take_log();
+        run.log_dropped = log.dropped;
+        run.log = calls.log(log);
+        (run.steps, run.steps_dropped) = calls.take_steps();
+        let (outcome, result) = conclude(run.id, result, &calls);
+        run.state = if matches!(outcome, Outcome::Response { .. }) { RunState::Succeeded } else { RunState::Failed };
+        run.outcome = Some(outcome);
+        Ok(result)
+    }
+}
+
+/// What is recorded and what is answered.
+fn conclude(
+    run: Uuid,
+    result: Result<Response, CallError>,
+    calls: &RunCalls,
+) -> (Outcome, Result<Response, ServiceError>) {
+    let (failure, timed_out) = match result {
+        Ok(response) => {
+            let content_type = response.headers.get(http::header::CONTENT_TYPE);
+            let outcome = Outcome::Response {
+                status: response.status.as_u16(),
+                content_type: content_type.and_then(|value| value.to_str().ok()).map(str::to_owned),
+                size: response.body.len() as u64,
+                body: calls.record(&response.body),
+            };
+            return (outcome, Ok(response));
+        }
+        Err(CallError::Host(reason)) => {
+            let failure = Failure {
+                code: "internal".to_owned(),
+                message: "the server failed; its log says why".to_owned(),
+                retryable: true,
+                details: None,
+            };
+            return (Outcome::Failure(failure), Err(ServiceError::internal("running a flow")(reason)));
+        }
+        Err(CallError::Fault { code, message }) => {
+            let failure = Failure { code: code.as_str().to_owned(), message, retryable: false, details: None };
+            (failure, code == FaultCode::Timeout)
+        }
+        Err(error) => (failure(&error.for_flow()), false),
+    };
+    let failure = calls.redact_failure(failure);
+    (Outcome::Failure(failure.clone()), Err(ServiceError::Flow { run, failure, timed_out }))
+}
+
+pub(super) fn entry(run: &Run) -> Entry {
+    Entry { id: run.id, group: run.group.to_string(), flow: run.flow.to_string(), body: Bytes::from(encode(run)) }
+}

@@ -1,0 +1,186 @@
+//! Flows: pushing versions, publishing them, binding their slots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::domain::flow::{ExecuteTrigger, Flow, FlowVersion, Publication};
+use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
+use crate::domain::secret::random_text;
+use crate::domain::trigger::HttpSettings;
+use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::catalog::Catalog;
+use crate::service::error::ServiceError;
+use crate::service::record::{Record, decode, encode};
+use crate::service::vault::random;
+
+/// Versions listed at most.
+const LISTED_VERSIONS: usize = 1000;
+
+impl Service {
+    /// A group's flows, by name.
+    pub fn list_flows(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Flow>>, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        let mut flows: Vec<_> = catalog.flows.values().filter(|flow| flow.group == *group).cloned().collect();
+        flows.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(flows)
+    }
+
+    /// One flow, by its id or its name.
+    pub fn get_flow(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Arc<Flow>, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        find(&catalog, group, flow)
+    }
+
+    /// Makes a flow, without versions yet.
+    pub async fn create_flow(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        name: Name,
+        description: String,
+    ) -> Result<Arc<Flow>, ServiceError> {
+        actor.authorise(&self.catalog(), group)?;
+        let mut edit = self.edit().await;
+        if edit.catalog().flow(group, name.as_str()).is_some() {
+            let message =
+                format!("A flow named \"{name}\" exists already. Choose another name, or push a version of it");
+            return Err(ServiceError::Conflict(message));
+        }
+        let flow = Arc::new(Flow {
+            id: FlowId::from_random(&random_text(20, random))?,
+            group: group.clone(),
+            name,
+            description,
+            latest: 0,
+            published: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            execute: ExecuteTrigger {
+                id: TriggerId::from_random(&random_text(20, random))?,
+                settings: Arc::new(HttpSettings::execute()),
+            },
+            created: self.now(),
+        });
+        edit.put(Record::Flow(flow.clone()));
+        edit.save().await?;
+        Ok(flow)
+    }
+
+    /// Takes a module in as the flow's next version. It is checked and compiled first; nothing that runs changes.
+    pub async fn push_version(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        bytes: Bytes,
+        note: String,
+    ) -> Result<FlowVersion, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        find(&catalog, group, flow)?;
+        self.wasm.load_flow(&bytes).await?;
+        let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
+        let mut edit = self.edit().await;
+        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
+        flow.latest += 1;
+        let version = FlowVersion {
+            flow: flow.id.clone(),
+            version: flow.latest,
+            digest,
+            size: bytes.len() as u64,
+            note,
+            created: self.now(),
+        };
+        edit.put_beside(version_key(&flow, version.version), encode(&version));
+        edit.put(Record::Flow(Arc::new(flow)));
+        edit.save().await?;
+        Ok(version)
+    }
+
+    /// A flow's versions, newest first.
+    pub fn list_versions(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Vec<FlowVersion>, ServiceError> {
+        let flow = self.get_flow(actor, group, flow)?;
+        let doing = "reading a flow's versions";
+        let prefix = format!("flow-version/{}/{}/", flow.group, flow.id);
+        let records = self.store.scan(&prefix, None, LISTED_VERSIONS).map_err(ServiceError::internal(doing))?;
+        records.iter().rev().map(|(_, record)| decode(&record.value)).collect()
+    }
+
+    /// Publishes a version, the newest when none is named, in an environment: the next request there runs it, running ones end on the old one.
+    pub async fn publish(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        version: Option<u32>,
+        environment: Environment,
+    ) -> Result<Arc<Flow>, ServiceError> {
+        let found = self.get_flow(actor, group, flow)?;
+        let version = self.find_version(&found, version.unwrap_or(found.latest))?;
+        self.check_environment(group, &environment)?;
+        self.flow_module(&version.digest).await?;
+        let mut edit = self.edit().await;
+        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
+        flow.published.insert(environment, Publication { version: version.version, digest: version.digest });
+        let flow = Arc::new(flow);
+        edit.put(Record::Flow(flow.clone()));
+        edit.save().await?;
+        self.tidy_shelf();
+        Ok(flow)
+    }
+
+    /// Binds a slot to a connection in an environment, or unbinds it.
+    pub async fn bind_slot(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        slot: Slot,
+        environment: Environment,
+        connection: Option<ConnectionId>,
+    ) -> Result<Arc<Flow>, ServiceError> {
+        actor.authorise(&self.catalog(), group)?;
+        self.check_environment(group, &environment)?;
+        let mut edit = self.edit().await;
+        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
+        let slots = flow.slots.entry(environment.clone()).or_default();
+        match connection {
+            Some(id) => {
+                let connection = edit.catalog().connections.get(&id).filter(|connection| connection.group == *group);
+                let connection = connection.ok_or(ServiceError::NotFound { what: "Connection" })?;
+                if connection.environment != environment {
+                    return Err(ServiceError::Invalid(format!(
+                        "The connection \"{}\" belongs to {}, the slot is to be bound in {environment}. Make a connection there",
+                        connection.name, connection.environment
+                    )));
+                }
+                slots.insert(slot, id);
+            }
+            None => drop(slots.remove(&slot)),
+        }
+        let flow = Arc::new(flow);
+        edit.put(Record::Flow(flow.clone()));
+        edit.save().await?;
+        Ok(flow)
+    }
+
+    /// One version of a flow.
+    pub(super) fn find_version(&self, flow: &Flow, version: u32) -> Result<FlowVersion, ServiceError> {
+        let record = self.store.get(&version_key(flow, version));
+        let record = record.map_err(ServiceError::internal("reading a version"))?;
+        decode(&record.ok_or(ServiceError::NotFound { what: "Version" })?.value)
+    }
+}
+
+fn version_key(flow: &Flow, version: u32) -> String {
+    format!("flow-version/{}/{}/{version:010}", flow.group, flow.id)
+}
+
+/// A group's flow, by its id or its name.
+pub(super) fn find(catalog: &Catalog, group: &GroupId, flow: &str) -> Result<Arc<Flow>, ServiceError> {
+    catalog.flow(group, flow).cloned().ok_or(ServiceError::NotFound { what: "Flow" })
+}

@@ -1,0 +1,140 @@
+//! How configuration lies in the store: its keys, and JSON with a version.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::api_key::ApiKey;
+use crate::domain::connection::Connection;
+use crate::domain::connector::Connector;
+use crate::domain::flow::Flow;
+use crate::domain::group::Group;
+use crate::domain::trigger::Trigger;
+use crate::service::error::ServiceError;
+
+/// The version of the records' JSON. A later server reads an earlier version; the other way round it refuses.
+const VERSION: u32 = 1;
+
+/// A record of the catalog.
+#[derive(Clone)]
+pub enum Record {
+    /// A group.
+    Group(Arc<Group>),
+    /// An API key.
+    ApiKey(Arc<ApiKey>),
+    /// A connector.
+    Connector(Arc<Connector>),
+    /// A connection.
+    Connection(Arc<Connection>),
+    /// A flow.
+    Flow(Arc<Flow>),
+    /// A trigger.
+    Trigger(Arc<Trigger>),
+}
+
+/// The prefixes under which the catalog's records lie.
+pub const PREFIXES: [&str; 6] = ["group/", "api-key/", "connector/", "connection/", "flow/", "trigger/"];
+
+impl Record {
+    /// Its key in the store.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Group(group) => format!("group/{}", group.id),
+            Self::ApiKey(key) => format!("api-key/{}/{}", key.group, key.id),
+            Self::Connector(connector) => format!("connector/{}/{}", connector.group, connector.name),
+            Self::Connection(connection) => format!("connection/{}/{}", connection.group, connection.id),
+            Self::Flow(flow) => format!("flow/{}/{}", flow.group, flow.id),
+            Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
+        }
+    }
+
+    /// Its value in the store.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Group(record) => encode(record),
+            Self::ApiKey(record) => encode(record),
+            Self::Connector(record) => encode(record),
+            Self::Connection(record) => encode(record),
+            Self::Flow(record) => encode(record),
+            Self::Trigger(record) => encode(record),
+        }
+    }
+
+    /// Reads a record back.
+    pub fn decode(key: &str, value: &[u8]) -> Result<Self, ServiceError> {
+        let noun = key.split('/').next().unwrap_or_default();
+        Ok(match noun {
+            "group" => Self::Group(decode(value)?),
+            "api-key" => Self::ApiKey(decode(value)?),
+            "connector" => Self::Connector(decode(value)?),
+            "connection" => Self::Connection(decode(value)?),
+            "flow" => Self::Flow(decode(value)?),
+            "trigger" => Self::Trigger(decode(value)?),
+            _ => return Err(ServiceError::internal("reading a record of the catalog")(format!("unknown key {key}"))),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    v: u32,
+    record: T,
+}
+
+/// A record as JSON with its version.
+pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(&Versioned { v: VERSION, record }).expect("records have text keys only")
+}
+
+/// A record from JSON with its version.
+pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, ServiceError> {
+    let versioned: Versioned<T> = serde_json::from_slice(value).map_err(ServiceError::internal("reading a record"))?;
+    if versioned.v > VERSION {
+        let message = format!("the record has version {}, this server reads up to {VERSION}", versioned.v);
+        return Err(ServiceError::internal("reading a record")(message));
+    }
+    Ok(versioned.record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Environment;
+
+    fn group() -> Record {
+        Record::Group(Arc::new(Group {
+            id: "acme".parse().unwrap(),
+            description: String::new(),
+            environments: vec![Environment::production()],
+            created: jiff::Timestamp::UNIX_EPOCH,
+        }))
+    }
+
+    #[test]
+    fn a_record_reads_back_under_its_key() {
+        let record = group();
+        assert_eq!(record.key(), "group/acme");
+        let Record::Group(read) = Record::decode(&record.key(), &record.encode()).unwrap() else { panic!("no group") };
+        assert_eq!(read.environments, [Environment::production()]);
+    }
+
+    #[test]
+    fn a_field_that_came_later_may_be_missing_and_a_later_version_is_refused() {
+        let record = |version| {
+            let record = serde_json::json!({"id": "acme", "environments": [], "created": "1970-01-01T00:00:00Z"});
+            serde_json::to_vec(&serde_json::json!({"v": version, "record": record})).unwrap()
+        };
+        assert!(Record::decode("group/acme", &record(VERSION)).is_ok());
+        let error = Record::decode("group/acme", &record(VERSION + 1)).err().unwrap();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "the record has version 2, this server reads up to 1");
+    }
+
+    #[test]
+    fn what_is_no_record_is_an_error() {
+        for (key, value) in [("group/acme", &b"{"[..]), ("group/acme", b"{}"), ("gruop/acme", &group().encode())] {
+            assert!(Record::decode(key, value).is_err(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Reading runs: those that are queued or running from the store, the others from the history.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::domain::flow::Publication;
+use crate::domain::id::{Environment, GroupId};
+use crate::domain::run::Run;
+use crate::domain::trigger::Respond;
+use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::error::ServiceError;
+use crate::service::executor::{Caller, Firing};
+use crate::service::flows;
+use crate::service::queue::{QueuedRun, queue_prefix};
+use crate::service::record::decode;
+use crate::store::{ListRuns, PruneRuns};
+use crate::wasm::Event;
+
+/// Runs listed at most.
+pub const MAX_LISTED: usize = 500;
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Of this flow only, by id or name.
+    pub flow: Option<String>,
+    /// Older than this run only: the next page.
+    pub before: Option<Uuid>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// An event to try a flow with.
+#[derive(Debug, Clone)]
+pub struct RunOnce {
+    /// Whose connections it uses.
+    pub environment: Environment,
+    /// Which version; when absent the published one, and where none is published the newest.
+    pub version: Option<u32>,
+    /// The event's body.
+    pub event: serde_json::Value,
+}
+
+impl Service {
+    /// Runs a flow with an event, published or not, and answers the recorded run.
+    pub async fn run_once(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        once: RunOnce,
+    ) -> Result<Run, ServiceError> {
+        let flow = self.get_flow(actor, group, flow)?;
+        self.check_environment(group, &once.environment)?;
+        let publication = match (once.version, flow.published.get(&once.environment)) {
+            (None, Some(publication)) => publication.clone(),
+            (wanted, _) => {
+                let version = self.find_version(&flow, wanted.unwrap_or(flow.latest))?;
+                Publication { version: version.version, digest: version.digest }
+            }
+        };
+        let trigger = flow.execute.id.clone();
+        let run = self
+            .run_now(Firing {
+                publication,
+                environment: once.environment,
+                caller: Caller::Operator,
+                respond: Respond::Sync,
+                timeout: self.settings.timeout(flow.execute.settings.timeout_ms),
+                event: Event {
+                    trigger: trigger.to_string(),
+                    method: "POST".to_owned(),
+                    path: "/".to_owned(),
+                    params: Vec::new(),
+                    query: Vec::new(),
+                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                    body: Bytes::from(once.event.to_string()),
+                },
+                trigger,
+                flow,
+            })
+            .await;
+        match run {
+            Ok((run, _)) | Err(ServiceError::Flow { run, .. }) => self.get_run(actor, group, run),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A group's runs, newest first.
+    pub fn list_runs(&self, actor: &Actor, group: &GroupId, filter: &RunFilter) -> Result<Vec<Run>, ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group)?;
+        let flow = match &filter.flow {
+            Some(flow) => Some(flows::find(&catalog, group, flow)?.id.clone()),
+            None => None,
+        };
+        let limit = filter.limit.clamp(1, MAX_LISTED);
+        let query = ListRuns {
+            group: group.to_string(),
+            flow: flow.as_ref().map(ToString::to_string),
+            before: filter.before,
+            limit,
+        };
+        // The queue first: a run that ends between the two readings stands in the history by the second one.
+        let live = self.store.scan(&queue_prefix(group), None, self.settings.queue);
+        let live = live.map_err(ServiceError::internal("reading queued runs"))?;
+        let ended = self.history.list(&query).map_err(ServiceError::internal("reading the run history"))?;
+        for error in &ended.damaged {
+            tracing::error!(%group, error = error as &dyn std::error::Error, "a recorded run cannot be read and is left out of the list");
+        }
+        let mut runs = ended.entries.iter().map(|entry| decode(&entry.body)).collect::<Result<Vec<Run>, _>>()?;
+        for (_, record) in live {
+            let queued: QueuedRun = decode(&record.value)?;
+            let wanted = flow.as_ref().is_none_or(|flow| *flow == queued.run.flow)
+                && filter.before.is_none_or(|before| queued.run.id < before)
+                && runs.iter().all(|run| run.id != queued.run.id);
+            if wanted {
+                runs.push(queued.run);
+            }
+        }
+        runs.sort_by_key(|run| std::cmp::Reverse(run.id));
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    /// Lets go of runs that are older, or more, than the settings keep.
+    pub(super) async fn prune_runs(&self) {
+        let days = i64::from(self.settings.history_days);
+        let before = self.now().as_millisecond() - days * 24 * 60 * 60 * 1000;
+        let prune = PruneRuns { before_ms: u64::try_from(before).ok(), max_bytes: Some(self.settings.history_bytes) };
+        match self.history.prune(prune).await {
+            Ok(pruned) if pruned.segments > 0 => {
+                tracing::info!(segments = pruned.segments, bytes = pruned.bytes, "old runs were deleted");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "old runs could not be deleted"),
+        }
+    }
+
+    /// One run.
+    pub fn get_run(&self, actor: &Actor, group: &GroupId, id: Uuid) -> Result<Run, ServiceError> {
+        actor.authorise(&self.catalog(), group)?;
+        // The queue first: a run that ends between the two readings stands in the history by the second one.
+        let queued = self.store.get(&format!("{}{id}", queue_prefix(group)));
+        let queued = queued.map_err(ServiceError::internal("reading a queued run"))?;
+        let ended = self.history.get(group.as_str(), id).map_err(ServiceError::internal("reading the run history"))?;
+        match (ended, queued) {
+            (Some(entry), _) => decode(&entry.body),
+            (None, Some(record)) => decode::<QueuedRun>(&record.value).map(|queued| queued.run),
+            (None, None) => Err(ServiceError::NotFound { what: "Run" }),
+        }
+    }
+}
