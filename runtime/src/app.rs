@@ -1,0 +1,96 @@
+//! The whole server, put together. `serve`, `demo` and the tests start this one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{self, Api};
+use crate::service::vault::Vault;
+use crate::service::{Clock, Service};
+use crate::settings::Settings;
+use crate::store::{Database, Options};
+use crate::wasm::egress::Egress;
+use crate::wasm::{ModuleCache, WasmHost};
+
+/// A running server.
+pub struct App {
+    address: SocketAddr,
+    api: Arc<Api>,
+    operator_token: Option<SecretString>,
+    database: Database,
+    stopping: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts a server by the system's clock. `key` is the key-encryption key, where it does not come from the key file.
+    pub async fn start(settings: Settings, key: Option<SecretString>) -> anyhow::Result<Self> {
+        Self::start_with_clock(settings, key, Arc::new(Timestamp::now)).await
+    }
+
+    /// [`Self::start`] by another clock.
+    pub async fn start_with_clock(settings: Settings, key: Option<SecretString>, clock: Clock) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+            format!(
+                "cannot listen at {}. Stop what listens there, or choose another address with --listen",
+                settings.listen
+            )
+        })?;
+        let address = listener.local_addr().context("the listener has no address")?;
+        let (key_file, public_url) = (settings.key_file(), settings.public_url(address));
+        let data_dir = settings.data_dir.clone();
+        let database = tokio::task::spawn_blocking(move || Database::open(&data_dir, &Options::default()))
+            .await
+            .context("opening the store was interrupted")?
+            .with_context(|| format!("the store in {} cannot be opened", settings.data_dir.display()))?;
+        let vault = Vault::open(database.records.clone(), &key_file, key).await.context("secrets cannot be opened")?;
+        let cache = ModuleCache::open(settings.data_dir.join("cache"), *vault.module_cache_key())
+            .context("compiled modules cannot be kept")?;
+        let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
+        let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
+        let stopping = CancellationToken::new();
+        let started = Service::start(settings.service, clock, &database, vault, wasm, stopping.clone())
+            .await
+            .context("the server cannot take up its work")?;
+        let api = Arc::new(Api { service: started.service, public_url, ready: AtomicBool::new(true) });
+        let serving = tokio::spawn(http::server::serve(listener, http::router(api.clone()), stopping.clone()));
+        let operator_token = started.operator_token.map(SecretString::from);
+        Ok(Self { address, api, operator_token, database, stopping, serving })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where callers reach it, without a trailing slash.
+    pub fn public_url(&self) -> &str {
+        &self.api.public_url
+    }
+
+    /// The operator's token, at the first start on a data folder only.
+    pub fn operator_token(&self) -> Option<&SecretString> {
+        self.operator_token.as_ref()
+    }
+
+    /// The use cases, for tests that look behind the API.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.api.service
+    }
+
+    /// Takes no more requests, lets running flows end, and makes everything durable.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.api.ready.store(false, Ordering::Relaxed);
+        self.stopping.cancel();
+        self.serving.await.context("the server ended with a fault")?;
+        self.api.service.drain().await;
+        self.database.close().await.context("the store cannot be closed")
+    }
+}

@@ -1,0 +1,182 @@
+//! The command line: a client of the HTTP API, plus `serve`, `demo`, `new` and `build`.
+
+mod api_keys;
+mod build;
+mod checkout;
+mod client;
+mod connections;
+mod connectors;
+mod demo;
+mod error;
+mod flows;
+mod groups;
+mod logs;
+mod new;
+mod output;
+mod pairs;
+mod push;
+mod runs;
+mod secrets;
+mod serve;
+mod triggers;
+
+use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
+
+use crate::domain::id::GroupId;
+use client::Client;
+use output::Output;
+
+pub use error::CliError;
+
+/// Headgate: a self-hosted flow runtime.
+///
+/// Webhooks come in through API keys; flows run sandboxed; they reach apps only through granted connections.
+#[derive(Debug, Parser)]
+#[command(name = "headgate", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Where the server is.
+    #[arg(long, global = true, env = "HEADGATE_URL", default_value = client::DEFAULT_URL, help_heading = "Server")]
+    url: String,
+    /// The group to work in. The operator's token is taken from HEADGATE_TOKEN.
+    #[arg(long, short, global = true, env = "HEADGATE_GROUP", help_heading = "Server")]
+    group: Option<GroupId>,
+    /// Prints the API's JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the server.
+    Serve(serve::Serve),
+    /// Shows a whole journey: a webhook runs a flow that calls an app whose secret it never sees.
+    Demo(demo::Demo),
+    /// Makes a crate for a flow or a connector.
+    New(new::New),
+    /// Builds a crate to a component, and says its size, digest and imports.
+    Build(build::Build),
+    /// Groups: who owns what.
+    #[command(subcommand)]
+    Groups(groups::Command),
+    /// API keys: who may call.
+    #[command(subcommand)]
+    Keys(api_keys::Command),
+    /// Connectors: components that offer the methods of an app.
+    #[command(subcommand)]
+    Connectors(connectors::Command),
+    /// Connections: stored credentials of one connector.
+    #[command(subcommand)]
+    Connections(connections::Command),
+    /// Flows: what runs.
+    #[command(subcommand)]
+    Flows(flows::Command),
+    /// Triggers: what fires a flow.
+    #[command(subcommand)]
+    Triggers(triggers::Command),
+    /// Pushes a flow's next version, or installs a connector; builds it first when given a crate.
+    Push(push::Push),
+    /// Publishes a version of a flow, from the next request on.
+    Publish(flows::PublishVersion),
+    /// Run Once: runs a flow with an event, published or not.
+    Run(runs::RunOnce),
+    /// Lists runs, or shows one with its steps.
+    Runs(runs::Runs),
+    /// Shows what runs logged.
+    Logs(logs::Logs),
+}
+
+/// What the commands that talk to a server work with.
+struct Context {
+    client: Client,
+    group: Option<GroupId>,
+    output: Output,
+}
+
+impl Context {
+    fn new(global: Global) -> Result<Self, CliError> {
+        let token = std::env::var("HEADGATE_TOKEN").ok().filter(|token| !token.is_empty()).map(SecretString::from);
+        let client = Client::new(&global.url, token)?;
+        Ok(Self { client, group: global.group, output: Output::new(global.json) })
+    }
+
+    /// The group to work in.
+    fn group(&self) -> Result<&str, CliError> {
+        self.group.as_ref().map(GroupId::as_str).ok_or_else(|| {
+            CliError::Usage(
+                "no group is named. Name one with --group or HEADGATE_GROUP; `headgate groups list` shows them"
+                    .to_owned(),
+            )
+        })
+    }
+}
+
+impl Cli {
+    /// Does what the command line asks for.
+    pub async fn run(self) -> Result<(), CliError> {
+        let output = Output::new(self.global.json);
+        match self.command {
+            Command::Serve(serve) => serve.run(output).await,
+            Command::Demo(demo) => demo.run().await,
+            Command::New(new) => new.run(output),
+            Command::Build(build) => build.run(output).await,
+            Command::Groups(command) => command.run(&Context::new(self.global)?).await,
+            Command::Keys(command) => command.run(&Context::new(self.global)?).await,
+            Command::Connectors(command) => command.run(&Context::new(self.global)?).await,
+            Command::Connections(command) => command.run(&Context::new(self.global)?).await,
+            Command::Flows(command) => command.run(&Context::new(self.global)?).await,
+            Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
+            Command::Push(push) => push.run(&Context::new(self.global)?).await,
+            Command::Publish(publish) => publish.run(&Context::new(self.global)?).await,
+            Command::Run(run) => run.run(&Context::new(self.global)?).await,
+            Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
+            Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_in_the_design_is_understood() {
+        for line in [
+            "headgate serve --print-settings --listen 127.0.0.1:0",
+            "headgate demo --once",
+            "headgate new flow my-flow --path /tmp/x",
+            "headgate build examples/echo --json",
+            "headgate groups create acme --environment staging",
+            "headgate -g acme keys create erp --env test --expires 90d",
+            "headgate --json keys revoke erp --group acme",
+            "headgate connectors install hubspot.wasm",
+            "headgate connections create --connector hubspot --name x --env test --config k=v --secret k=env:TOKEN",
+            "headgate connections bind my-flow crm x --env test",
+            "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
+            "headgate push . --flow my-flow --note first",
+            "headgate publish my-flow --version 2 --env test",
+            "headgate run my-flow --event {} --env test --version 2",
+            "headgate runs --flow my-flow --limit 5",
+            "headgate logs --flow my-flow --follow",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

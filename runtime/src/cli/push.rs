@@ -1,0 +1,113 @@
+//! `headgate push`
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::Args;
+use http::Method;
+use serde::Serialize;
+
+use crate::cli::build;
+use crate::cli::output::{facts, size};
+use crate::cli::{CliError, Context, connectors};
+use crate::domain::id::Name;
+use crate::http::flows::{FlowView, NewFlow, VersionView};
+use crate::wasm::{Inspection, World};
+
+/// Pushes a flow's next version, or installs a connector.
+#[derive(Debug, Args)]
+pub(super) struct Push {
+    /// A component (.wasm), or a crate that is built first.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// The flow, by id or name; made when missing. The crate's name when absent.
+    #[arg(long)]
+    flow: Option<String>,
+    /// What to remember of this version.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+/// A component's bytes, and what they are.
+pub(super) struct Component {
+    /// The crate's name, or the file's.
+    pub(super) name: String,
+    pub(super) bytes: Bytes,
+    pub(super) inspection: Inspection,
+}
+
+/// A version that was pushed.
+#[derive(Serialize)]
+struct Pushed {
+    flow: FlowView,
+    version: VersionView,
+}
+
+impl Push {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+        // Said before anything is built.
+        context.group()?;
+        let component = component(&self.path).await?;
+        match component.inspection.world {
+            Some(World::Flow) => {
+                let name = self.flow.unwrap_or(component.name);
+                let pushed = push(context, &name, &self.note, component.bytes).await?;
+                context.output.show(&pushed, show)
+            }
+            Some(World::Connector) if self.flow.is_some() => Err(CliError::Usage(format!(
+                "{} is a connector, not a flow. Leave --flow out to install it",
+                self.path.display()
+            ))),
+            Some(World::Connector) => connectors::install(context, component.bytes).await,
+            None => Err(CliError::Usage(format!(
+                "{} is neither a flow nor a connector: it exports neither headgate:runtime/handler nor headgate:runtime/methods. Begin with `headgate new flow NAME`",
+                self.path.display()
+            ))),
+        }
+    }
+}
+
+/// The component in a file, or of a crate that is built now.
+pub(super) async fn component(path: &Path) -> Result<Component, CliError> {
+    if path.is_dir() {
+        let built = build::build(path, &build::Options::default()).await?;
+        return read(&built.path, built.name);
+    }
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().replace('_', "-")).unwrap_or_default();
+    read(path, name)
+}
+
+/// Reads a component and what it says from outside.
+pub(super) fn read(path: &Path, name: String) -> Result<Component, CliError> {
+    let bytes = Bytes::from(std::fs::read(path).map_err(CliError::file("read", path))?);
+    let inspection = crate::wasm::inspect(&bytes)
+        .map_err(|error| CliError::Usage(format!("{} cannot be used: {error}", path.display())))?;
+    Ok(Component { name, bytes, inspection })
+}
+
+async fn push(context: &Context, flow: &str, note: &str, bytes: Bytes) -> Result<Pushed, CliError> {
+    let group = context.group()?;
+    let flow = match context.client.get::<FlowView>(&["groups", group, "flows", flow]).await {
+        Ok(flow) => flow,
+        Err(CliError::Refused { status: 404, .. }) => {
+            let new = NewFlow { name: flow.parse::<Name>()?, description: String::new() };
+            context.client.send(Method::POST, &["groups", group, "flows"], &new).await?
+        }
+        Err(error) => return Err(error),
+    };
+    let path = ["groups", group, "flows", flow.id.as_str(), "versions"];
+    let note = (!note.is_empty()).then(|| note.to_owned());
+    let version = context.client.put_module(&path, &[("note", note)], bytes).await?;
+    Ok(Pushed { flow, version })
+}
+
+fn show(pushed: &Pushed) -> String {
+    let Pushed { flow, version } = pushed;
+    let facts = facts([
+        ("flow", flow.name.to_string()),
+        ("version", version.version.to_string()),
+        ("digest", version.digest.clone()),
+        ("size", size(version.size)),
+    ]);
+    format!("{facts}\n\nPublish it with `headgate publish {} --env test`", flow.name)
+}
