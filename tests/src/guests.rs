@@ -1,0 +1,50 @@
+//! The guests of this workspace, built once per test process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Flows. Connectors are built apart from them: Cargo would otherwise give a flow's connector crate the feature
+/// that exports a component.
+const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow"];
+const CONNECTORS: &[&str] = &["hubspot", "http-connector", "hostile-connector", "conformance-connector"];
+
+/// The workspace's folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A guest's component, by its package name.
+pub fn component(package: &str) -> Vec<u8> {
+    let file = folder().join(package.replace('-', "_")).with_extension("wasm");
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn folder() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let added = Command::new("rustup").args(["target", "add", "wasm32-wasip2"]).output();
+        let added = added.is_ok_and(|output| output.status.success());
+        let hint = if added { "" } else { " (rustup could not add the target wasm32-wasip2: install it by hand)" };
+        for packages in [FLOWS, CONNECTORS] {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.current_dir(workspace()).args([
+                "build",
+                "--quiet",
+                "--target",
+                "wasm32-wasip2",
+                "--profile",
+                "guest",
+            ]);
+            cargo.arg("--target-dir").arg(target());
+            cargo.args(packages.iter().flat_map(|package| ["-p", package]));
+            assert!(cargo.status().unwrap().success(), "the guests {packages:?} cannot be built{hint}");
+        }
+        target().join("wasm32-wasip2/guest")
+    })
+}
+
+/// Beside the tests' own build, so that a test run never waits for it to unlock.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from).join("guests")
+}

@@ -1,0 +1,16 @@
+//! Stories over real sockets, a real store and real components.
+
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
+mod access;
+mod canary;
+mod conformance;
+mod durable;
+mod egress;
+mod github_samples;
+mod main_job;
+mod management;
+mod operations;
+mod sandbox;
+mod url_keys;
+mod webhooks;

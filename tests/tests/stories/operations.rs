@@ -1,0 +1,197 @@
+//! Every operation of the management API: it wants the token, and gives away nothing of another group.
+//!
+//! The operations are those of the OpenAPI document, which is a snapshot: `INSTA_UPDATE=always cargo test -p
+//! headgate-tests --test stories openapi` writes a new one, to be reviewed with the change that made it.
+
+use std::collections::BTreeMap;
+
+use headgate_tests::{Answer, TestApp, guests};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// Ids and names by the words that stand for them in paths and bodies.
+type Things = BTreeMap<&'static str, String>;
+
+/// What an operation is called with, besides its path. Words in braces stand for things.
+enum Content {
+    Nothing,
+    Json(&'static str),
+    Module(&'static str),
+}
+use Content::{Json, Module, Nothing};
+
+/// Each operation once, those that end things last.
+const OPERATIONS: &[(&str, &str, Content)] = &[
+    ("GET", "/groups", Nothing),
+    ("POST", "/groups", Json(r#"{"name": "third"}"#)),
+    ("GET", "/groups/{group}", Nothing),
+    ("GET", "/groups/{group}/api-keys", Nothing),
+    ("POST", "/groups/{group}/api-keys", Json(r#"{"name": "another"}"#)),
+    ("GET", "/groups/{group}/api-keys/{key}", Nothing),
+    ("POST", "/groups/{group}/api-keys/{key}/disable", Nothing),
+    ("POST", "/groups/{group}/api-keys/{key}/enable", Nothing),
+    ("GET", "/groups/{group}/connectors", Nothing),
+    ("PUT", "/groups/{group}/connectors", Module("conformance-connector")),
+    ("GET", "/groups/{group}/connectors/{connector}", Nothing),
+    ("GET", "/groups/{group}/connections", Nothing),
+    (
+        "POST",
+        "/groups/{group}/connections",
+        Json(r#"{"name": "another", "connector": "{connector}", "config": {"base_url": "https://app.example"}}"#),
+    ),
+    ("GET", "/groups/{group}/connections/{connection}", Nothing),
+    ("GET", "/groups/{group}/flows", Nothing),
+    ("POST", "/groups/{group}/flows", Json(r#"{"name": "another"}"#)),
+    ("GET", "/groups/{group}/flows/{flow}", Nothing),
+    ("GET", "/groups/{group}/flows/{flow}/versions", Nothing),
+    ("PUT", "/groups/{group}/flows/{flow}/versions", Module("echo")),
+    ("POST", "/groups/{group}/flows/{flow}/publish", Json("{}")),
+    ("PUT", "/groups/{group}/flows/{flow}/slots/{slot}", Json(r#"{"connection": "{connection}"}"#)),
+    ("POST", "/groups/{group}/flows/{flow}/run", Json(r#"{"environment": "production"}"#)),
+    ("GET", "/groups/{group}/flows/{flow}/triggers", Nothing),
+    ("POST", "/groups/{group}/flows/{flow}/triggers", Json(r#"{"keys": ["{key}"]}"#)),
+    ("GET", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
+    ("GET", "/groups/{group}/runs", Nothing),
+    ("GET", "/groups/{group}/runs/{run}", Nothing),
+    ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
+    ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
+    ("POST", "/groups/{group}/api-keys/{key}/revoke", Nothing),
+];
+
+/// A group with one of each.
+async fn things(app: &TestApp, group: &'static str) -> Things {
+    let at = |path: &str| format!("/groups/{group}{path}");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let upload = async |path: &str, guest: &str| {
+        let request = app.manage(Method::PUT, path).header("content-type", "application/wasm");
+        let answer = Answer::to(request.body(guests::component(guest))).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    };
+    let guest = if group == "acme" { "conformance-connector" } else { "http-connector" };
+    let connector = text(&upload(&at("/connectors"), guest).await["name"]);
+    let connect = async |name: &str| {
+        let config = json!({"base_url": "https://app.example"});
+        let mut connection = json!({"name": name, "connector": connector, "config": config});
+        if group == "rival" {
+            connection["auth"] = json!("none");
+        }
+        text(&app.post(&at("/connections"), connection).await["id"])
+    };
+    let (connection, spare) = (connect("app").await, connect("spare").await);
+    let name = format!("flow-of-{group}");
+    let flow = text(&app.post(&at("/flows"), json!({ "name": name })).await["id"]);
+    upload(&at(&format!("/flows/{flow}/versions")), "echo").await;
+    let key = text(&app.post(&at("/api-keys"), json!({"name": format!("key-of-{group}")})).await["id"]);
+    let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
+    let run = text(&app.post(&at(&format!("/flows/{flow}/run")), json!({})).await["id"]);
+    let slot = "app".to_owned();
+    let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
+    let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
+    all.into_iter().chain(more).collect()
+}
+
+/// Ids and names of the right form that nobody has.
+fn made_up(word: &str) -> String {
+    match word {
+        "key" => "a".repeat(12),
+        "connection" | "spare" => format!("con_{}", "a".repeat(20)),
+        "flow" => format!("flw_{}", "a".repeat(20)),
+        "trigger" => format!("trg_{}", "a".repeat(20)),
+        "run" => "01890000-0000-7000-8000-000000000000".to_owned(),
+        _ => "nothing".to_owned(),
+    }
+}
+
+fn fill(text: &str, things: &Things) -> String {
+    things.iter().fold(text.to_owned(), |text, (word, thing)| text.replace(&format!("{{{word}}}"), thing))
+}
+
+fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), things: &Things) -> RequestBuilder {
+    let url = format!("{}/api/v1{}", app.url(), fill(path, things));
+    let request = app.client().request(method.parse().unwrap(), url);
+    match content {
+        Nothing => request,
+        Json(body) => request.header("content-type", "application/json").body(fill(body, things)),
+        Module(guest) => request.header("content-type", "application/wasm").body(guests::component(guest)),
+    }
+}
+
+async fn document(app: &TestApp) -> Value {
+    Answer::to(app.client().get(format!("{}/api/v1/openapi.json", app.url()))).await.json()
+}
+
+#[tokio::test]
+async fn the_openapi_document_is_as_it_was_reviewed() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    insta::assert_json_snapshot!("openapi", document);
+}
+
+#[tokio::test]
+async fn every_operation_is_in_the_table() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    let mut described = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.strip_prefix("/api/v1").unwrap();
+        described
+            .extend(operations.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    let listed =
+        OPERATIONS.iter().map(|(method, path, _)| format!("{method} {}", path.replace("{spare}", "{connection}")));
+    let mut listed: Vec<_> = listed.collect();
+    described.sort();
+    listed.sort();
+    assert_eq!(described, listed);
+}
+
+#[tokio::test]
+async fn every_operation_wants_the_token() {
+    let app = TestApp::start().await;
+    let things = things(&app, "acme").await;
+    let key = app.key("no-token").await.secret;
+    for operation in OPERATIONS {
+        let name = format!("{} {}", operation.0, operation.1);
+        let answer = Answer::to(request(&app, operation, &things)).await;
+        assert_eq!((answer.status, answer.problem().1.as_str()), (401, "missing_token"), "{name}");
+        for wrong in ["hg_op_wrong", key.as_str(), &app.token()[..app.token().len() - 1]] {
+            let answer = Answer::to(request(&app, operation, &things).bearer_auth(wrong)).await;
+            assert_eq!((answer.status, answer.problem().1.as_str()), (401, "invalid_token"), "{name}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"");
+        }
+        // It would have succeeded, and none of the refused requests has done anything.
+        let answer = Answer::to(request(&app, operation, &things).bearer_auth(app.token())).await;
+        assert!((200..300).contains(&answer.status), "{name}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn another_groups_things_look_like_things_that_do_not_exist() {
+    let app = TestApp::start().await;
+    app.post("/groups", json!({"name": "rival"})).await;
+    let (acme, rival) = (things(&app, "acme").await, things(&app, "rival").await);
+    let names = [("key", "key-of-acme".to_owned()), ("flow", "flow-of-acme".to_owned())];
+    let foreign = acme.into_iter().filter(|(word, _)| !matches!(*word, "group" | "slot")).chain(names);
+    let mut compared = 0;
+    for (word, thing) in foreign {
+        for operation in OPERATIONS.iter().filter(|operation| mentions(operation, word)) {
+            let ask = async |thing: &str| {
+                let mut things = rival.clone();
+                things.insert(word, thing.to_owned());
+                let answer = Answer::to(request(&app, operation, &things).bearer_auth(app.token())).await;
+                assert!(matches!(answer.status, 400 | 404), "{}: {}", operation.1, answer.text());
+                format!("{} {}", answer.status, answer.text()).replace(thing, "THING")
+            };
+            assert_eq!(ask(&thing).await, ask(&made_up(word)).await, "{} {}", operation.0, operation.1);
+            compared += 1;
+        }
+    }
+    assert!(compared > 25, "{compared}");
+}
+
+fn mentions((_, path, content): &(&str, &str, Content), word: &str) -> bool {
+    let word = format!("{{{word}}}");
+    path.contains(&word) || matches!(content, Json(body) if body.contains(&word))
+}
