@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::client_address::TrustedProxies;
 use crate::http::{self, Api};
 use crate::service::vault::Vault;
 use crate::service::{Clock, Service};
@@ -60,7 +61,9 @@ impl App {
             .await
             .context("the server cannot take up its work")?;
         let api = Arc::new(Api { service: started.service, public_url, ready: AtomicBool::new(true) });
-        let serving = tokio::spawn(http::server::serve(listener, http::router(api.clone()), stopping.clone()));
+        let proxies = TrustedProxies::new(settings.trusted_proxies);
+        let router = http::router(api.clone());
+        let serving = tokio::spawn(http::server::serve(listener, router, proxies, stopping.clone()));
         let operator_token = started.operator_token.map(SecretString::from);
         Ok(Self { address, api, operator_token, database, stopping, serving })
     }

@@ -1,6 +1,7 @@
 //! Newtypes, rules and state machines. No I/O, no clock: time comes in as an argument.
 
 pub mod api_key;
+pub mod audit;
 pub mod connection;
 pub mod connector;
 pub mod digest;
@@ -8,8 +9,10 @@ pub mod flow;
 pub mod grant;
 pub mod group;
 pub mod id;
+pub mod permission;
 pub mod run;
 pub mod scrub;
 pub mod sealed;
 pub mod secret;
 pub mod trigger;
+pub mod user;

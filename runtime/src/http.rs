@@ -1,6 +1,7 @@
 //! Routes and mapping only: a handler extracts, calls one use case, maps.
 
 pub mod api_keys;
+pub mod client_address;
 pub mod connections;
 pub mod connectors;
 pub mod extract;

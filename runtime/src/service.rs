@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod api_keys;
+pub mod audit;
 pub mod calls;
 pub mod catalog;
 pub mod connections;
@@ -20,6 +21,7 @@ pub mod record;
 pub mod runs;
 pub mod shelf;
 pub mod triggers;
+pub mod usage;
 pub mod vault;
 
 use std::sync::Arc;
@@ -34,10 +36,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::secret::Pepper;
 use crate::service::access::OperatorToken;
+use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::record::Record;
 use crate::service::shelf::Shelf;
+use crate::service::usage::UsageBook;
 use crate::service::vault::Vault;
 use crate::store::{Database, History, Modules, Store};
 use crate::wasm::WasmHost;
@@ -103,9 +107,10 @@ pub struct Service {
     pepper: Pepper,
     operator: OperatorToken,
     catalog: ArcSwap<Catalog>,
-    /// Held while the catalog is changed: one change after the other.
-    editing: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the catalog is changed: one change after the other, each chained to the one before.
+    editing: Arc<tokio::sync::Mutex<AuditHead>>,
     shelf: Shelf,
+    usage: UsageBook,
     runs: TaskTracker,
     queue: Arc<Semaphore>,
     async_runs: Arc<Semaphore>,
@@ -136,6 +141,7 @@ impl Service {
         let store = database.records.clone();
         let (operator, operator_token) = OperatorToken::load_or_create(store.as_ref(), &pepper).await?;
         let catalog = read_catalog(store.as_ref())?;
+        let editing = AuditHead::read(store.as_ref())?;
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
@@ -149,8 +155,9 @@ impl Service {
             pepper,
             operator,
             catalog: ArcSwap::from_pointee(catalog),
-            editing: Arc::default(),
+            editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),
+            usage: UsageBook::default(),
             runs: TaskTracker::new(),
             stopping,
         });

@@ -18,6 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -39,7 +40,7 @@ const PREFIX: &str = "HEADGATE_";
 const OTHER_VARIABLES: [&str; 5] =
     [KEY_VARIABLE, "HEADGATE_CONFIG", "HEADGATE_URL", "HEADGATE_TOKEN", "HEADGATE_GROUP"];
 /// Settings whose variable holds a list.
-const LISTS: [&str; 1] = ["egress.allow_private"];
+const LISTS: [&str; 2] = ["egress.allow_private", "trusted_proxies"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where callers reach the server, the beginning of the URLs it shows. `http://<listen>`.
     pub public_url: Option<Url>,
+    /// The networks of the proxies in front of the server, such as `10.0.0.0/8`: only these are believed when they say
+    /// in `X-Forwarded-For` where a request came from. None.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where everything is kept. `headgate-data`, in the current folder.
     pub data_dir: PathBuf,
     /// The file with the key that encrypts secrets; made at the first start. `<data_dir>/keys/key-encryption-key`.
@@ -80,6 +84,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             public_url: None,
+            trusted_proxies: Vec::new(),
             data_dir: PathBuf::from("headgate-data"),
             key_file: None,
             log: "info".to_owned(),

@@ -88,7 +88,12 @@ async fn raw_echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/", post(|body: Bytes| async move { body }));
-    tokio::spawn(headgate::http::server::serve(listener, router, CancellationToken::new()));
+    tokio::spawn(headgate::http::server::serve(
+        listener,
+        router,
+        headgate::http::client_address::TrustedProxies::default(),
+        CancellationToken::new(),
+    ));
     address
 }
 

@@ -3,14 +3,17 @@
 //! A key reads `hg_live_<id>_<secret><checksum>` (`hg_test_…` outside production): a public id of 12 letters or
 //! digits, a secret of 43 (256 bits) and a checksum of 6 over everything before it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::domain::id::{ApiKeyId, Environment, GroupId, Name};
+use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, Name};
+use crate::domain::permission::{Denial, Scope, ScopeSet};
 use crate::domain::secret::{self, Pepper, SECRET_LENGTH, SecretHash};
 
 /// What every key begins with; the rest of the prefix tells production from other environments.
@@ -99,6 +102,61 @@ pub struct KeySecret {
     pub not_after: Option<Timestamp>,
 }
 
+/// Which flows a key is for, and the scopes it has when nothing else is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyPermission {
+    /// Every flow of its group.
+    #[default]
+    AllFlows,
+    /// These flows, and their runs. What is of other flows looks like what does not exist.
+    SelectedFlows(Box<BTreeSet<FlowId>>),
+    /// Reads, and runs nothing.
+    ReadOnly,
+}
+
+impl KeyPermission {
+    /// The scopes a key of this permission gets when none are named.
+    pub const fn default_scopes(&self) -> ScopeSet {
+        match self {
+            Self::AllFlows => ScopeSet::all().without(ScopeSet::of(&[Scope::KeysManage])),
+            Self::SelectedFlows(_) => ScopeSet::of(&[Scope::FlowsExecute, Scope::AppsExecute, Scope::RunsRead]),
+            Self::ReadOnly => ScopeSet::of(&[Scope::FlowsRead, Scope::RunsRead]),
+        }
+    }
+
+    /// The scopes a key of this permission can have at all.
+    pub const fn possible_scopes(&self) -> ScopeSet {
+        use Scope::{AppsExecute, ConnectionsRead, FlowsExecute, FlowsRead, RunsRead, UsageRead};
+        match self {
+            Self::AllFlows => ScopeSet::all(),
+            Self::SelectedFlows(_) => ScopeSet::of(&[FlowsRead, FlowsExecute, AppsExecute, RunsRead]),
+            Self::ReadOnly => ScopeSet::of(&[FlowsRead, RunsRead, UsageRead, ConnectionsRead]),
+        }
+    }
+}
+
+/// What a key is used for: decides after how long it should be rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyClass {
+    /// A production integration.
+    Production,
+    /// Somebody outside the house.
+    Partner,
+    /// Development.
+    Development,
+    /// A build or deployment pipeline.
+    CiCd,
+}
+
+impl KeyClass {
+    /// The class of a key of an environment when nothing else is said.
+    pub fn of(environment: &Environment) -> Self {
+        if environment.is_production() { Self::Production } else { Self::Development }
+    }
+}
+
 /// What is stored of a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ApiKey {
@@ -112,9 +170,12 @@ pub struct ApiKey {
     pub name: Name,
     /// Notes of its owner.
     #[serde(default)]
-    pub description: String,
+    pub description: Box<str>,
+    /// What it is used for; derived from the environment when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<KeyClass>,
     /// Its values.
-    pub secrets: Vec<KeySecret>,
+    pub secrets: Box<[KeySecret]>,
     /// When it was made.
     pub created: Timestamp,
     /// When it expires.
@@ -126,6 +187,33 @@ pub struct ApiKey {
     /// Ended for good.
     #[serde(default)]
     pub revoked: Option<Timestamp>,
+    /// Which flows it is for.
+    #[serde(default)]
+    pub permission: KeyPermission,
+    /// What it may be used for. Keys made before there were scopes could run flows and nothing else.
+    #[serde(default = "execute_only")]
+    pub scopes: ScopeSet,
+    /// Bounds of its own, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Box<KeyLimits>>,
+    /// The networks it may be used from; from everywhere when empty.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub networks: Box<[IpNet]>,
+}
+
+/// Bounds of one key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLimits {
+    /// Requests in any minute; the server's default when absent.
+    #[serde(default)]
+    pub rate_per_minute: Option<u32>,
+    /// Requests in a day, which begins at midnight UTC; the server's default when absent.
+    #[serde(default)]
+    pub daily_quota: Option<u64>,
+}
+
+const fn execute_only() -> ScopeSet {
+    ScopeSet::of(&[Scope::FlowsExecute])
 }
 
 /// Why a presented key does not let its bearer in. The texts are the ones callers read.
@@ -155,10 +243,12 @@ pub enum AuthError {
     )]
     WrongPlace,
     /// Management without a token.
-    #[error("Missing token. Send the operator's token as: Authorization: Bearer hg_op_...")]
+    #[error(
+        "Missing token. Log in (POST /api/v1/auth/login) and send: Authorization: Bearer TOKEN; or send an API key: Authorization: Bearer hg_..."
+    )]
     MissingToken,
     /// Management with a wrong token.
-    #[error("Invalid token. The operator's token is printed at the server's first start")]
+    #[error("Invalid token. It may have expired, or its session has ended. Log in again")]
     InvalidToken,
     /// Two different keys in one request.
     #[error("Two different API keys were sent. Send one")]
@@ -186,6 +276,27 @@ impl ApiKey {
             return Err(AuthError::Expired);
         }
         Ok(())
+    }
+
+    /// Whether it may be used for something.
+    pub fn permits(&self, scope: Scope) -> Result<(), Denial> {
+        if self.scopes.has(scope) {
+            return Ok(());
+        }
+        let key = self.name.clone();
+        Err(match &self.permission {
+            permission if permission.possible_scopes().has(scope) => Denial::MissingScope { key, scope },
+            KeyPermission::ReadOnly => Denial::ReadOnly { key },
+            _ => Denial::MissingScope { key, scope },
+        })
+    }
+
+    /// Whether a flow of its group is one it is for.
+    pub fn covers(&self, flow: &FlowId) -> bool {
+        match &self.permission {
+            KeyPermission::SelectedFlows(flows) => flows.contains(flow),
+            KeyPermission::AllFlows | KeyPermission::ReadOnly => true,
+        }
     }
 
     /// What a person sees of it in a list.
@@ -249,12 +360,17 @@ mod tests {
             group: "acme".parse().unwrap(),
             environment: Environment::test(),
             name: "crm".parse().unwrap(),
-            description: String::new(),
-            secrets: vec![KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&pepper), not_after: None }],
+            description: "".into(),
+            class: None,
+            secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&pepper), not_after: None }].into(),
             created: at(0),
             expires: Some(at(100)),
             disabled: false,
             revoked: None,
+            permission: KeyPermission::AllFlows,
+            scopes: KeyPermission::AllFlows.default_scopes(),
+            limits: None,
+            networks: Box::default(),
         };
         let wrong = SecretHash::of("wrong", &pepper);
         let right = plain.hash(&pepper);

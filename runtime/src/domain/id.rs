@@ -132,10 +132,6 @@ id!(
     /// A name a person chose for a flow, a key or a connection, unique among its kind in its group.
     Name, "name", NAME_RULE, is_name
 );
-id!(
-    /// The public part of an API key: 12 letters or digits.
-    ApiKeyId, "API key id", "it is 12 letters or digits", |text| text.len() == 12 && text.bytes().all(|b| b.is_ascii_alphanumeric())
-);
 random_id!(
     /// A flow's id, unique on the server: `flw_` and 20 letters or digits.
     FlowId, "flow id", "flw_"
@@ -148,6 +144,76 @@ random_id!(
     /// A connection's id, unique on the server.
     ConnectionId, "connection id", "con_"
 );
+
+random_id!(
+    /// A user's id.
+    UserId, "user id", "usr_"
+);
+random_id!(
+    /// The id of a session: one login and everything refreshed from it.
+    SessionId, "session id", "ses_"
+);
+random_id!(
+    /// An alert's id.
+    AlertId, "alert id", "alr_"
+);
+
+const API_KEY_ID_LENGTH: usize = 12;
+
+/// The public part of an API key: 12 letters or digits. Held in place, as a server may have a million of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApiKeyId([u8; API_KEY_ID_LENGTH]);
+
+impl ApiKeyId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("letters and digits")
+    }
+}
+
+impl FromStr for ApiKeyId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bytes = text
+            .as_bytes()
+            .try_into()
+            .ok()
+            .filter(|bytes: &[u8; API_KEY_ID_LENGTH]| bytes.iter().all(u8::is_ascii_alphanumeric));
+        bytes.map(Self).ok_or_else(|| ParseIdError {
+            text: shown(text),
+            what: "API key id",
+            rule: "it is 12 letters or digits",
+        })
+    }
+}
+
+impl TryFrom<String> for ApiKeyId {
+    type Error = ParseIdError;
+
+    fn try_from(text: String) -> Result<Self, ParseIdError> {
+        text.parse()
+    }
+}
+
+impl From<ApiKeyId> for String {
+    fn from(id: ApiKeyId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
 
 impl Environment {
     /// The environment `hg_live_` keys belong to.

@@ -52,6 +52,11 @@ impl SecretHash {
         Self(mac.finalize().into_bytes().into())
     }
 
+    /// Its bytes, as lower-case hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        hex(&self.0)
+    }
+
     /// Compares without telling by its time how much agrees.
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -66,7 +71,7 @@ impl std::fmt::Debug for SecretHash {
 
 impl serde::Serialize for SecretHash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex(&self.0))
+        serializer.serialize_str(&self.to_hex())
     }
 }
 

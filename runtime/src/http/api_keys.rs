@@ -75,11 +75,11 @@ impl ApiKeyView {
     fn of(key: &ApiKey, now: Timestamp) -> Self {
         let class = if key.environment.is_production() { "live" } else { "test" };
         Self {
-            id: key.id.clone(),
+            id: key.id,
             name: key.name.clone(),
             prefix: format!("hg_{class}_{}", key.id),
             environment: key.environment.clone(),
-            description: key.description.clone(),
+            description: key.description.to_string(),
             status: key.status(now).to_owned(),
             created: key.created,
             expires: key.expires,

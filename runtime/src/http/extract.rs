@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::http::ApiState;
+use crate::http::client_address::ClientAddress;
 use crate::http::problem::Problem;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
@@ -17,7 +18,8 @@ impl FromRequestParts<ApiState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
-        Ok(api.service.authenticate_actor(bearer(&parts.headers))?)
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        Ok(api.service.authenticate_actor(bearer(&parts.headers), address)?)
     }
 }
 

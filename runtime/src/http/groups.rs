@@ -59,8 +59,9 @@ impl From<&Group> for GroupView {
 
 /// Lists the groups.
 #[utoipa::path(get, path = "/api/v1/groups", tag = "groups", responses((status = OK, body = Vec<GroupView>)))]
-pub async fn list(actor: Actor, State(api): State<ApiState>) -> Json<Vec<GroupView>> {
-    Json(api.service.list_groups(&actor).iter().map(|group| GroupView::from(&**group)).collect())
+pub async fn list(actor: Actor, State(api): State<ApiState>) -> Result<Json<Vec<GroupView>>, Problem> {
+    let groups = api.service.list_groups(&actor)?;
+    Ok(Json(groups.iter().map(|group| GroupView::from(&**group)).collect()))
 }
 
 /// Makes a group.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::api_key::AuthError;
+use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::service::error::ServiceError;
 
@@ -116,12 +117,25 @@ impl From<AuthError> for Problem {
     }
 }
 
+/// RFC 6750, section 3.1: a missing scope is named in the challenge.
+fn denied(denial: &Denial) -> Problem {
+    let problem = Problem::new(StatusCode::FORBIDDEN, denial.code(), denial.to_string());
+    match denial {
+        Denial::MissingScope { scope, .. } => {
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+            let challenge = HeaderValue::from_str(&challenge).expect("scopes are ASCII");
+            problem.with(header::WWW_AUTHENTICATE, challenge)
+        }
+        _ => problem,
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let message = error.to_string();
         match error {
             ServiceError::Unauthenticated(error) => error.into(),
-            ServiceError::Forbidden(_) => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
+            ServiceError::Forbidden(denial) => denied(&denial),
             ServiceError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
             ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
@@ -165,7 +179,7 @@ mod tests {
     fn each_error_has_its_status_and_its_code() {
         let text = || "why".to_owned();
         for (error, status, code) in [
-            (ServiceError::Forbidden(text()), 403, "forbidden"),
+            (ServiceError::Forbidden(Denial::Operator), 403, "operators_only"),
             (ServiceError::NotFound { what: "Flow" }, 404, "not_found"),
             (ServiceError::Invalid(text()), 400, "invalid_request"),
             (ServiceError::Conflict(text()), 409, "conflict"),

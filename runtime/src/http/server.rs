@@ -1,5 +1,7 @@
 //! Serves a router on a listener until it is told to stop.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::http::client_address::TrustedProxies;
 use crate::http::linger::lingering;
 
 /// How long a client may take over a request's headers: slow ones would hold connections for nothing.
@@ -21,12 +24,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stopping`, then lets running requests end.
-pub async fn serve(listener: TcpListener, router: Router, stopping: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, proxies: TrustedProxies, stopping: CancellationToken) {
+    let proxies = Arc::new(proxies);
     let graceful = GracefulShutdown::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted; with too many open files, raise ulimit -n");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -35,18 +39,28 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: Cancellation
             },
             () = stopping.cancelled() => break,
         };
-        let connection = connection(stream, router.clone(), &graceful);
+        let connection = connection(stream, peer.ip(), proxies.clone(), router.clone(), &graceful);
         tokio::spawn(connection);
     }
     drop(listener);
     graceful.shutdown().await;
 }
 
-fn connection(stream: TcpStream, router: Router, graceful: &GracefulShutdown) -> impl Future<Output = ()> + use<> {
+fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    proxies: Arc<TrustedProxies>,
+    router: Router,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + use<> {
     // Answers are small: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| router.call(lingering(without_trailing_slash(request))));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let client = proxies.client(peer, request.headers());
+        request.extensions_mut().insert(client);
+        router.call(lingering(without_trailing_slash(request)))
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

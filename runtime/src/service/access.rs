@@ -1,10 +1,14 @@
 //! Who calls: API keys for webhooks, the operator's token for management.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::domain::api_key::{ApiKey, AuthError, KEY_PREFIX, PlainApiKey};
-use crate::domain::id::GroupId;
+use crate::domain::audit::AuditActor;
+use crate::domain::id::{Environment, FlowId, GroupId, SessionId};
+use crate::domain::permission::{Action, Denial, Need};
 use crate::domain::secret::{self, Pepper, SECRET_LENGTH, SecretHash};
+use crate::domain::user::User;
 use crate::service::Service;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
@@ -15,20 +19,122 @@ use crate::store::{Batch, Store};
 const OPERATOR_TOKEN: &str = "server/operator-token";
 const OPERATOR_PREFIX: &str = "hg_op_";
 
-/// Somebody whose identity was proven, for management.
+/// Somebody whose identity was proven, and where their request came from.
 #[derive(Debug, Clone)]
-pub enum Actor {
-    /// Administers the server.
+pub struct Actor {
+    who: Who,
+    address: Option<IpAddr>,
+}
+
+/// Who somebody is.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// Whoever has the operator's token.
     Operator,
+    /// A person who logged in.
+    User {
+        /// Who.
+        user: Arc<User>,
+        /// By which login.
+        session: SessionId,
+    },
+    /// A program with an API key.
+    Key(Arc<ApiKey>),
+    /// The server itself.
+    System,
 }
 
 impl Actor {
-    /// Whether this actor may manage a group that exists. Another group's things look like things that do not exist.
-    pub fn authorise(&self, catalog: &Catalog, group: &GroupId) -> Result<(), ServiceError> {
-        match self {
-            Self::Operator if catalog.groups.contains_key(group) => Ok(()),
-            Self::Operator => Err(ServiceError::NotFound { what: "Group" }),
+    /// Somebody, and where their request came from.
+    pub fn new(who: Who, address: Option<IpAddr>) -> Self {
+        Self { who, address }
+    }
+
+    /// The server itself.
+    pub fn system() -> Self {
+        Self::new(Who::System, None)
+    }
+
+    /// Who it is.
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Where the request came from.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Whether this actor may do something in a group that exists. Another group's things look like things that do
+    /// not exist.
+    pub fn authorise(&self, catalog: &Catalog, group: &GroupId, action: Action) -> Result<(), ServiceError> {
+        let not_found = || ServiceError::NotFound { what: "Group" };
+        let Some(known) = catalog.groups.get(group) else { return Err(not_found()) };
+        match &self.who {
+            Who::Operator | Who::System => Ok(()),
+            Who::User { user, .. } if user.operator => Ok(()),
+            Who::User { user, .. } => {
+                let role = catalog.role(&known.id, &user.id).ok_or_else(not_found)?;
+                match action.need() {
+                    Need::SignedIn => Ok(()),
+                    Need::Member(needed) if role >= needed => Ok(()),
+                    Need::Member(needed) => Err(Denial::Role { needed, role }.into()),
+                    Need::Operator => Err(Denial::Operator.into()),
+                }
+            }
+            Who::Key(key) if key.group == *group => self.key_may(key, action),
+            Who::Key(_) => Err(not_found()),
         }
+    }
+
+    /// Whether this actor may do something that belongs to no group.
+    pub fn authorise_server(&self, action: Action) -> Result<(), ServiceError> {
+        match (&self.who, action.need()) {
+            (Who::Operator | Who::System, _) => Ok(()),
+            (Who::User { user, .. }, _) if user.operator => Ok(()),
+            (Who::User { .. }, Need::SignedIn) => Ok(()),
+            (Who::User { .. }, _) => Err(Denial::Operator.into()),
+            (Who::Key(key), _) => self.key_may(key, action),
+        }
+    }
+
+    fn key_may(&self, key: &ApiKey, action: Action) -> Result<(), ServiceError> {
+        let scope = action.scope().ok_or(Denial::NotForKeys)?;
+        Ok(key.permits(scope)?)
+    }
+
+    /// Whether this actor may act in an environment: a key may in its own.
+    pub fn authorise_environment(&self, environment: &Environment) -> Result<(), Denial> {
+        match &self.who {
+            Who::Key(key) if key.environment != *environment => {
+                Err(Denial::Environment { key: key.name.clone(), environment: key.environment.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this actor sees a flow of a group it may read: a key for selected flows sees those.
+    pub fn sees_flow(&self, flow: &FlowId) -> bool {
+        match &self.who {
+            Who::Key(key) => key.covers(flow),
+            _ => true,
+        }
+    }
+
+    /// Whether this actor sees what happens in an environment: a key sees its own.
+    pub fn sees_environment(&self, environment: &Environment) -> bool {
+        self.authorise_environment(environment).is_ok()
+    }
+
+    /// How the audit log names this actor.
+    pub fn for_audit(&self) -> AuditActor {
+        let (kind, id, name) = match &self.who {
+            Who::Operator => ("system", String::new(), "operator's token".to_owned()),
+            Who::User { user, .. } => ("user", user.id.to_string(), user.email.to_string()),
+            Who::Key(key) => ("api_key", key.id.to_string(), key.name.to_string()),
+            Who::System => ("system", String::new(), "headgate".to_owned()),
+        };
+        AuditActor { kind: kind.to_owned(), id, name }
     }
 }
 
@@ -136,10 +242,10 @@ impl Service {
     }
 
     /// Who manages, from the bearer token of a request.
-    pub fn authenticate_actor(&self, token: Option<&str>) -> Result<Actor, AuthError> {
+    pub fn authenticate_actor(&self, token: Option<&str>, address: Option<IpAddr>) -> Result<Actor, AuthError> {
         let token = token.ok_or(AuthError::MissingToken)?;
         if self.operator.0.matches(&SecretHash::of(token, &self.pepper)) {
-            Ok(Actor::Operator)
+            Ok(Actor::new(Who::Operator, address))
         } else {
             Err(AuthError::InvalidToken)
         }

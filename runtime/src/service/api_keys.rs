@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::domain::api_key::{ApiKey, KeySecret, PlainApiKey, SecretSlot};
+use crate::domain::api_key::{ApiKey, KeyPermission, KeySecret, PlainApiKey, SecretSlot};
 use crate::domain::id::{ApiKeyId, Environment, GroupId, Name};
+use crate::domain::permission::Action;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
@@ -41,16 +42,14 @@ impl Service {
     /// A group's keys, by name.
     pub fn list_api_keys(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<ApiKey>>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        let mut keys: Vec<_> = catalog.api_keys.values().filter(|key| key.group == *group).cloned().collect();
-        keys.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(keys)
+        actor.authorise(&catalog, group, Action::ListApiKeys)?;
+        Ok(catalog.keys_of(group).filter(|key| actor.sees_environment(&key.environment)).cloned().collect())
     }
 
     /// One key, by its id or its name.
     pub fn get_api_key(&self, actor: &Actor, group: &GroupId, key: &str) -> Result<Arc<ApiKey>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::GetApiKey)?;
         find(&catalog, group, key)
     }
 
@@ -61,29 +60,34 @@ impl Service {
         group: &GroupId,
         new: NewApiKey,
     ) -> Result<(Arc<ApiKey>, PlainApiKey), ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
+        actor.authorise(&self.catalog(), group, Action::CreateApiKey)?;
         self.check_environment(group, &new.environment)?;
         if new.expires.is_some_and(|end| end <= self.now()) {
             return Err(ServiceError::Invalid("The expiry lies in the past. Give a later time".to_owned()));
         }
-        let mut edit = self.edit().await;
-        if edit.catalog().api_keys.values().any(|key| key.group == *group && key.name == new.name) {
+        let mut edit = self.edit(actor, group, Action::CreateApiKey).await?;
+        if edit.catalog().key_named(group, &new.name).is_some() {
             let message = format!("An API key named \"{}\" exists already. Choose another name", new.name);
             return Err(ServiceError::Conflict(message));
         }
         let plain = PlainApiKey::generate(&new.environment, random);
         let secret = KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&self.pepper), not_after: None };
         let key = Arc::new(ApiKey {
-            id: plain.id().clone(),
+            id: *plain.id(),
             group: group.clone(),
             environment: new.environment,
             name: new.name,
-            description: new.description,
-            secrets: vec![secret],
+            description: new.description.into(),
+            class: None,
+            secrets: [secret].into(),
             created: self.now(),
             expires: new.expires,
             disabled: false,
             revoked: None,
+            scopes: KeyPermission::AllFlows.default_scopes(),
+            permission: KeyPermission::AllFlows,
+            limits: None,
+            networks: Box::default(),
         });
         edit.put(Record::ApiKey(key.clone()));
         edit.save().await?;
@@ -98,8 +102,12 @@ impl Service {
         key: &str,
         change: KeyChange,
     ) -> Result<Arc<ApiKey>, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
-        let mut edit = self.edit().await;
+        let action = match change {
+            KeyChange::Disable => Action::DisableApiKey,
+            KeyChange::Enable => Action::EnableApiKey,
+            KeyChange::Revoke => Action::RevokeApiKey,
+        };
+        let mut edit = self.edit(actor, group, action).await?;
         let mut key = ApiKey::clone(&*find(edit.catalog(), group, key)?);
         match change {
             KeyChange::Revoke => key.revoked = key.revoked.or(Some(self.now())),
@@ -122,6 +130,6 @@ impl Service {
 pub(super) fn find(catalog: &Catalog, group: &GroupId, key: &str) -> Result<Arc<ApiKey>, ServiceError> {
     let by_id = key.parse::<ApiKeyId>().ok().and_then(|id| catalog.api_keys.get(&id));
     let of_group = |found: &&Arc<ApiKey>| found.group == *group;
-    let by_name = || catalog.api_keys.values().filter(of_group).find(|found| found.name.as_str() == key);
+    let by_name = || catalog.key_named(group, &key.parse().ok()?);
     by_id.filter(of_group).or_else(by_name).cloned().ok_or(ServiceError::NotFound { what: "API key" })
 }

@@ -3,28 +3,34 @@
 //! It is derived from the store's records and swapped whole after each commit: what a request sees is always
 //! a state that was committed.
 
+use std::cmp::Ordering;
+use std::ops::Bound;
 use std::sync::Arc;
 
-use rpds::HashTrieMapSync;
+use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
-use crate::domain::id::{ApiKeyId, ConnectionId, ConnectorName, FlowId, GroupId, Name, TriggerId};
+use crate::domain::id::{
+    ApiKeyId, ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
+};
+use crate::domain::permission::Role;
 use crate::domain::trigger::{RoutingKey, Trigger};
+use crate::domain::user::{Email, Member, Session, User};
 use crate::service::record::Record;
 
-type Map<K, V> = HashTrieMapSync<K, Arc<V>>;
+type Map<K, V> = HashMap<K, Arc<V>>;
 
 /// A snapshot of all configuration. Cloning it is cheap: clones share what did not change.
 #[derive(Clone, Default)]
 pub struct Catalog {
     /// Groups by name.
     pub groups: Map<GroupId, Group>,
-    /// API keys by their public part.
-    pub api_keys: Map<ApiKeyId, ApiKey>,
+    /// API keys by their public part. An ordered map, as there may be a million and it takes half the memory.
+    pub api_keys: OrdMap<ApiKeyId, Arc<ApiKey>>,
     /// Connectors by group and name.
     pub connectors: Map<(GroupId, ConnectorName), Connector>,
     /// Connections by id.
@@ -33,10 +39,20 @@ pub struct Catalog {
     pub flows: Map<FlowId, Flow>,
     /// Triggers by id.
     pub triggers: Map<TriggerId, Trigger>,
+    /// Users by id.
+    pub users: Map<UserId, User>,
+    /// Sessions by id.
+    pub sessions: Map<SessionId, Session>,
+    /// API keys by group and name.
+    key_names: OrdSet<KeyByName>,
     /// Triggers by routing key.
     routes: Map<RoutingKey, Trigger>,
     /// Flows by group and name.
-    flow_names: HashTrieMapSync<(GroupId, Name), FlowId>,
+    flow_names: HashMap<(GroupId, Name), FlowId>,
+    /// Users by address.
+    emails: HashMap<Email, UserId>,
+    /// Members by group and user.
+    members: OrdMap<(GroupId, UserId), Arc<Member>>,
 }
 
 impl Catalog {
@@ -54,43 +70,168 @@ impl Catalog {
         self.flows.get(&id).filter(|flow| flow.group == *group)
     }
 
-    /// Takes a record in, in place of an older version of it.
-    pub fn put(&mut self, record: Record) {
+    /// A group's API keys, by name.
+    pub fn keys_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<ApiKey>> {
+        let from = KeyByName::bound(group, None);
+        let keys = self.key_names.range((Bound::Included(from), Bound::Unbounded)).map(KeyByName::key);
+        keys.take_while(move |key| key.group == *group)
+    }
+
+    /// A group's API key of a name.
+    pub fn key_named(&self, group: &GroupId, name: &Name) -> Option<&Arc<ApiKey>> {
+        self.key_names.get(&KeyByName::bound(group, Some(name.clone()))).map(KeyByName::key)
+    }
+
+    /// A user, by their address.
+    pub fn user_by_email(&self, email: &Email) -> Option<&Arc<User>> {
+        self.users.get(self.emails.get(email)?)
+    }
+
+    /// A group's members.
+    pub fn members_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<Member>> {
+        let group = group.clone();
+        self.members.iter().map(|(_, member)| member).filter(move |member| member.group == group)
+    }
+
+    /// The groups a user belongs to.
+    pub fn memberships(&self, user: &UserId) -> impl Iterator<Item = &Arc<Member>> {
+        let user = user.clone();
+        self.members.iter().map(|(_, member)| member).filter(move |member| member.user == user)
+    }
+
+    /// That a user belongs to a group.
+    pub fn member(&self, group: &GroupId, user: &UserId) -> Option<&Arc<Member>> {
+        self.members.get(&(group.clone(), user.clone()))
+    }
+
+    /// What a user may do in a group; `None` for somebody who is no member.
+    pub fn role(&self, group: &GroupId, user: &UserId) -> Option<Role> {
+        self.member(group, user).map(|member| member.role)
+    }
+
+    /// Takes a record in, in place of an older version of it; answers that one.
+    pub fn put(&mut self, record: Record) -> Option<Record> {
         match record {
-            Record::Group(group) => self.groups.insert_mut(group.id.clone(), group),
-            Record::ApiKey(key) => self.api_keys.insert_mut(key.id.clone(), key),
+            Record::Group(group) => self.groups.insert(group.id.clone(), group).map(Record::Group),
+            Record::ApiKey(key) => self.put_key(key).map(Record::ApiKey),
             Record::Connector(connector) => {
-                self.connectors.insert_mut((connector.group.clone(), connector.name.clone()), connector);
+                let key = (connector.group.clone(), connector.name.clone());
+                self.connectors.insert(key, connector).map(Record::Connector)
             }
-            Record::Connection(connection) => self.connections.insert_mut(connection.id.clone(), connection),
+            Record::Connection(connection) => {
+                self.connections.insert(connection.id.clone(), connection).map(Record::Connection)
+            }
             Record::Flow(flow) => {
-                self.flow_names.insert_mut((flow.group.clone(), flow.name.clone()), flow.id.clone());
-                self.flows.insert_mut(flow.id.clone(), flow);
+                self.flow_names.insert((flow.group.clone(), flow.name.clone()), flow.id.clone());
+                self.flows.insert(flow.id.clone(), flow).map(Record::Flow)
             }
             Record::Trigger(trigger) => {
-                self.routes.insert_mut(trigger.routing_key.clone(), trigger.clone());
-                self.triggers.insert_mut(trigger.id.clone(), trigger);
+                self.routes.insert(trigger.routing_key.clone(), trigger.clone());
+                self.triggers.insert(trigger.id.clone(), trigger).map(Record::Trigger)
             }
+            Record::User(user) => {
+                self.emails.insert(user.email.clone(), user.id.clone());
+                let old = self.users.insert(user.id.clone(), user.clone());
+                if let Some(old) = old.as_ref().filter(|old| old.email != user.email) {
+                    self.emails.remove(&old.email);
+                }
+                old.map(Record::User)
+            }
+            Record::Member(member) => {
+                self.members.insert((member.group.clone(), member.user.clone()), member).map(Record::Member)
+            }
+            Record::Session(session) => self.sessions.insert(session.id.clone(), session).map(Record::Session),
         }
+    }
+
+    /// Keys share the texts they have in common: their group's name and their environment's.
+    fn put_key(&mut self, mut key: Arc<ApiKey>) -> Option<Arc<ApiKey>> {
+        if let (Some(group), Some(key)) = (self.groups.get(&key.group), Arc::get_mut(&mut key)) {
+            key.group = group.id.clone();
+            let shared = group.environments.iter().find(|environment| **environment == key.environment);
+            key.environment = shared.map_or_else(|| key.environment.clone(), Environment::clone);
+        }
+        let old = self.api_keys.insert(key.id, key.clone());
+        if let Some(old) = &old {
+            self.key_names.remove(&KeyByName::Key(old.clone()));
+        }
+        self.key_names.insert(KeyByName::Key(key));
+        old
     }
 
     /// Lets a record go.
     pub fn remove(&mut self, record: &Record) {
         match record {
-            Record::Group(group) => drop(self.groups.remove_mut(&group.id)),
-            Record::ApiKey(key) => drop(self.api_keys.remove_mut(&key.id)),
-            Record::Connector(connector) => {
-                self.connectors.remove_mut(&(connector.group.clone(), connector.name.clone()));
+            Record::Group(group) => drop(self.groups.remove(&group.id)),
+            Record::ApiKey(key) => {
+                self.key_names.remove(&KeyByName::Key(key.clone()));
+                self.api_keys.remove(&key.id);
             }
-            Record::Connection(connection) => drop(self.connections.remove_mut(&connection.id)),
+            Record::Connector(connector) => {
+                self.connectors.remove(&(connector.group.clone(), connector.name.clone()));
+            }
+            Record::Connection(connection) => drop(self.connections.remove(&connection.id)),
             Record::Flow(flow) => {
-                self.flow_names.remove_mut(&(flow.group.clone(), flow.name.clone()));
-                self.flows.remove_mut(&flow.id);
+                self.flow_names.remove(&(flow.group.clone(), flow.name.clone()));
+                self.flows.remove(&flow.id);
             }
             Record::Trigger(trigger) => {
-                self.routes.remove_mut(&trigger.routing_key);
-                self.triggers.remove_mut(&trigger.id);
+                self.routes.remove(&trigger.routing_key);
+                self.triggers.remove(&trigger.id);
             }
+            Record::User(user) => {
+                self.emails.remove(&user.email);
+                self.users.remove(&user.id);
+            }
+            Record::Member(member) => drop(self.members.remove(&(member.group.clone(), member.user.clone()))),
+            Record::Session(session) => drop(self.sessions.remove(&session.id)),
         }
     }
 }
+
+/// An API key in the order of groups and names; or a place in that order.
+#[derive(Clone)]
+enum KeyByName {
+    Key(Arc<ApiKey>),
+    Bound(Box<(GroupId, Option<Name>)>),
+}
+
+impl KeyByName {
+    fn bound(group: &GroupId, name: Option<Name>) -> Self {
+        Self::Bound(Box::new((group.clone(), name)))
+    }
+
+    fn place(&self) -> (&GroupId, Option<&Name>) {
+        match self {
+            Self::Key(key) => (&key.group, Some(&key.name)),
+            Self::Bound(place) => (&place.0, place.1.as_ref()),
+        }
+    }
+
+    fn key(&self) -> &Arc<ApiKey> {
+        match self {
+            Self::Key(key) => key,
+            Self::Bound(_) => unreachable!("only keys are put in"),
+        }
+    }
+}
+
+impl Ord for KeyByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for KeyByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for KeyByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for KeyByName {}

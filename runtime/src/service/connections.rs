@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::domain::connection::{self, Connection};
 use crate::domain::grant::{Credential, Grant};
 use crate::domain::id::{ConnectionId, ConnectorName, Environment, GroupId, Name};
+use crate::domain::permission::Action;
 use crate::domain::secret::random_text;
 use crate::service::Service;
 use crate::service::access::Actor;
@@ -36,8 +37,11 @@ impl Service {
     /// A group's connections, by name.
     pub fn list_connections(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Connection>>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        let of_group = catalog.connections.values().filter(|connection| connection.group == *group);
+        actor.authorise(&catalog, group, Action::ListConnections)?;
+        let of_group = catalog
+            .connections
+            .values()
+            .filter(|connection| connection.group == *group && actor.sees_environment(&connection.environment));
         let mut connections: Vec<_> = of_group.cloned().collect();
         connections.sort_by(|a, b| (&a.name, &a.environment).cmp(&(&b.name, &b.environment)));
         Ok(connections)
@@ -51,8 +55,8 @@ impl Service {
         id: &ConnectionId,
     ) -> Result<Arc<Connection>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        find(&catalog, group, id)
+        actor.authorise(&catalog, group, Action::GetConnection)?;
+        find(&catalog, actor, group, id)
     }
 
     /// Makes a connection. What it may be used for is pinned now, from the connector's manifest of today.
@@ -63,8 +67,9 @@ impl Service {
         new: NewConnection,
     ) -> Result<Arc<Connection>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::CreateConnection)?;
         self.check_environment(group, &new.environment)?;
+        actor.authorise_environment(&new.environment)?;
         let connector = catalog.connectors.get(&(group.clone(), new.connector.clone())).ok_or_else(|| {
             ServiceError::Invalid(format!("The connector \"{}\" is not installed. Push it first", new.connector))
         })?;
@@ -92,7 +97,7 @@ impl Service {
             secrets: sealed,
             created: self.now(),
         });
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::CreateConnection).await?;
         let same_name = |other: &Arc<Connection>| {
             other.group == *group && other.environment == connection.environment && other.name == connection.name
         };
@@ -114,9 +119,8 @@ impl Service {
         group: &GroupId,
         id: &ConnectionId,
     ) -> Result<(), ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
-        let mut edit = self.edit().await;
-        let connection = find(edit.catalog(), group, id)?;
+        let mut edit = self.edit(actor, group, Action::DeleteConnection).await?;
+        let connection = find(edit.catalog(), actor, group, id)?;
         let users: Vec<_> = edit.catalog().flows.values().filter(|flow| flow.group == *group).collect();
         let uses = users.iter().flat_map(|flow| {
             flow.bindings_of(id).map(move |(environment, slot)| format!("{} (slot {slot}, {environment})", flow.name))
@@ -158,7 +162,8 @@ impl Service {
     }
 }
 
-fn find(catalog: &Catalog, group: &GroupId, id: &ConnectionId) -> Result<Arc<Connection>, ServiceError> {
+fn find(catalog: &Catalog, actor: &Actor, group: &GroupId, id: &ConnectionId) -> Result<Arc<Connection>, ServiceError> {
     let connection = catalog.connections.get(id).filter(|connection| connection.group == *group);
+    let connection = connection.filter(|connection| actor.sees_environment(&connection.environment));
     connection.cloned().ok_or(ServiceError::NotFound { what: "Connection" })
 }

@@ -7,6 +7,7 @@ use headgate_manifest::Manifest;
 
 use crate::domain::connector::Connector;
 use crate::domain::id::{ConnectorName, GroupId};
+use crate::domain::permission::Action;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
@@ -16,7 +17,7 @@ impl Service {
     /// A group's connectors, by name.
     pub fn list_connectors(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Connector>>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::ListConnectors)?;
         let of_group = catalog.connectors.values().filter(|connector| connector.group == *group);
         let mut connectors: Vec<_> = of_group.cloned().collect();
         connectors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -31,7 +32,7 @@ impl Service {
         name: &ConnectorName,
     ) -> Result<Arc<Connector>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::GetConnector)?;
         let connector = catalog.connectors.get(&(group.clone(), name.clone()));
         connector.cloned().ok_or(ServiceError::NotFound { what: "Connector" })
     }
@@ -45,7 +46,7 @@ impl Service {
         group: &GroupId,
         bytes: Bytes,
     ) -> Result<Arc<Connector>, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
+        actor.authorise(&self.catalog(), group, Action::InstallConnector)?;
         let module = self.wasm.load_connector(&bytes).await?;
         let manifest = self.wasm.describe(&module).await.map_err(|error| {
             ServiceError::Module(format!("The connector does not describe itself: {error}. Test it with `cargo test`"))
@@ -61,7 +62,7 @@ impl Service {
             installed: self.now(),
         });
         self.connector_module(&digest).await?;
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::InstallConnector).await?;
         edit.put(Record::Connector(connector.clone()));
         edit.save().await?;
         self.tidy_shelf();

@@ -1,10 +1,15 @@
-//! A change of the catalog: durable first, visible then, whole or not at all.
+//! A change of the catalog: durable first, visible then, whole or not at all. Each one is an entry of the audit log.
 
 use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
+use crate::domain::audit::AuditChange;
+use crate::domain::id::GroupId;
+use crate::domain::permission::Action;
 use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::record::Record;
@@ -15,14 +20,41 @@ pub struct Edit {
     service: Arc<Service>,
     next: Catalog,
     batch: Batch,
-    turn: OwnedMutexGuard<()>,
+    actor: Actor,
+    action: Action,
+    group: Option<GroupId>,
+    changes: Vec<AuditChange>,
+    turn: OwnedMutexGuard<AuditHead>,
 }
 
 impl Service {
-    /// Begins a change, after the one before it has ended.
-    pub async fn edit(self: &Arc<Self>) -> Edit {
+    /// Begins a change in a group, after the one before it has ended, for somebody who may make it.
+    pub async fn edit(self: &Arc<Self>, actor: &Actor, group: &GroupId, action: Action) -> Result<Edit, ServiceError> {
+        let edit = self.edit_by(actor, action, Some(group.clone())).await;
+        actor.authorise(&edit.next, group, action)?;
+        Ok(edit)
+    }
+
+    /// Begins a change of the server's own things, for somebody who may make it.
+    pub async fn edit_server(self: &Arc<Self>, actor: &Actor, action: Action) -> Result<Edit, ServiceError> {
+        let edit = self.edit_by(actor, action, None).await;
+        actor.authorise_server(action)?;
+        Ok(edit)
+    }
+
+    /// Begins a change without asking who may make it: the use case has a rule of its own.
+    pub(super) async fn edit_by(self: &Arc<Self>, actor: &Actor, action: Action, group: Option<GroupId>) -> Edit {
         let turn = self.editing.clone().lock_owned().await;
-        Edit { service: self.clone(), next: Catalog::clone(&self.catalog.load()), batch: Batch::new(), turn }
+        Edit {
+            service: self.clone(),
+            next: Catalog::clone(&self.catalog.load()),
+            batch: Batch::new(),
+            actor: actor.clone(),
+            action,
+            group,
+            changes: Vec::new(),
+            turn,
+        }
     }
 }
 
@@ -35,27 +67,40 @@ impl Edit {
     /// Puts a record in, in place of an older version of it.
     pub fn put(&mut self, record: Record) {
         self.batch = std::mem::take(&mut self.batch).put(record.key(), record.encode());
-        self.next.put(record);
+        let (name, after) = (record.name(), record.fields());
+        let before = self.next.put(record).map(|before| before.fields());
+        self.note(name, before, Some(after));
     }
 
     /// Takes a record out.
     pub fn remove(&mut self, record: &Record) {
         self.batch = std::mem::take(&mut self.batch).delete(record.key());
         self.next.remove(record);
+        self.note(record.name(), Some(record.fields()), None);
     }
 
-    /// Puts something beside the catalog into the same commit.
+    /// Puts something beside the catalog into the same commit. The audit log does not show it.
     pub fn put_beside(&mut self, key: String, value: Vec<u8>) {
         self.batch = std::mem::take(&mut self.batch).put(key, value);
     }
 
+    fn note(
+        &mut self,
+        (noun, id): (String, String),
+        before: Option<serde_json::Value>,
+        after: Option<serde_json::Value>,
+    ) {
+        self.changes.push(AuditChange::between(&noun, &id, before, after, &self.service.pepper));
+    }
+
     /// Commits, then lets everybody see it. It is finished even when the caller has gone away meanwhile.
     pub async fn save(self) -> Result<(), ServiceError> {
-        let Self { service, next, batch, turn } = self;
+        let Self { service, next, batch, actor, action, group, changes, mut turn } = self;
+        let (batch, head) = service.note_in_audit(batch, &turn, &actor, action, group, changes);
         let saved = tokio::spawn(async move {
             service.store.commit(batch).await?;
             service.catalog.store(Arc::new(next));
-            drop(turn);
+            *turn = head;
             Ok::<_, crate::store::StoreError>(())
         });
         match saved.await {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::api_key::AuthError;
 use crate::domain::connection::ConnectionError;
 use crate::domain::id::ParseIdError;
+use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
@@ -19,7 +20,7 @@ pub enum ServiceError {
     Unauthenticated(#[from] AuthError),
     /// Who calls is known and may not do this.
     #[error("{0}")]
-    Forbidden(String),
+    Forbidden(#[from] Denial),
     /// There is no such thing, or it is another group's.
     #[error("{what} not found")]
     NotFound {

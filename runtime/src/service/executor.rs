@@ -13,6 +13,7 @@ use crate::domain::id::{Environment, TriggerId};
 use crate::domain::run::{EventRecord, Failure, Outcome, Recorded, Run, RunState};
 use crate::domain::trigger::Respond;
 use crate::service::Service;
+use crate::service::access::{Actor, Who};
 use crate::service::calls::{RunCalls, failure};
 use crate::service::error::ServiceError;
 use crate::service::queue::Journal;
@@ -27,15 +28,19 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(super) enum Caller {
     /// An API key.
     Key(Arc<ApiKey>),
-    /// An operator, by Run Once.
-    Operator,
+    /// Somebody who tries the flow.
+    RunOnce(Actor),
 }
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(key) => write!(f, "Key: {}", key.name),
-            Self::Operator => f.write_str("Operator: Run Once"),
+            Self::RunOnce(actor) => match actor.who() {
+                Who::User { user, .. } => write!(f, "User: {}", user.email),
+                Who::Key(key) => write!(f, "Key: {}", key.name),
+                Who::Operator | Who::System => f.write_str("Operator: Run Once"),
+            },
         }
     }
 }

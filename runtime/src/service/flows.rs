@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::domain::flow::{ExecuteTrigger, Flow, FlowVersion, Publication};
 use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
+use crate::domain::permission::Action;
 use crate::domain::secret::random_text;
 use crate::domain::trigger::HttpSettings;
 use crate::service::Service;
@@ -23,17 +24,31 @@ impl Service {
     /// A group's flows, by name.
     pub fn list_flows(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Flow>>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        let mut flows: Vec<_> = catalog.flows.values().filter(|flow| flow.group == *group).cloned().collect();
+        actor.authorise(&catalog, group, Action::ListFlows)?;
+        let seen = |flow: &&Arc<Flow>| flow.group == *group && actor.sees_flow(&flow.id);
+        let mut flows: Vec<_> = catalog.flows.values().filter(seen).cloned().collect();
         flows.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(flows)
     }
 
     /// One flow, by its id or its name.
     pub fn get_flow(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Arc<Flow>, ServiceError> {
+        self.flow_for(actor, group, flow, Action::GetFlow)
+    }
+
+    /// One flow, for somebody who may do something with it.
+    pub(super) fn flow_for(
+        &self,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        action: Action,
+    ) -> Result<Arc<Flow>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        find(&catalog, group, flow)
+        actor.authorise(&catalog, group, action)?;
+        find(&catalog, group, flow).and_then(|flow| {
+            if actor.sees_flow(&flow.id) { Ok(flow) } else { Err(ServiceError::NotFound { what: "Flow" }) }
+        })
     }
 
     /// Makes a flow, without versions yet.
@@ -44,8 +59,7 @@ impl Service {
         name: Name,
         description: String,
     ) -> Result<Arc<Flow>, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::CreateFlow).await?;
         if edit.catalog().flow(group, name.as_str()).is_some() {
             let message =
                 format!("A flow named \"{name}\" exists already. Choose another name, or push a version of it");
@@ -79,12 +93,10 @@ impl Service {
         bytes: Bytes,
         note: String,
     ) -> Result<FlowVersion, ServiceError> {
-        let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
-        find(&catalog, group, flow)?;
+        self.flow_for(actor, group, flow, Action::PushVersion)?;
         self.wasm.load_flow(&bytes).await?;
         let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::PushVersion).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
         flow.latest += 1;
         let version = FlowVersion {
@@ -119,11 +131,12 @@ impl Service {
         version: Option<u32>,
         environment: Environment,
     ) -> Result<Arc<Flow>, ServiceError> {
-        let found = self.get_flow(actor, group, flow)?;
+        let found = self.flow_for(actor, group, flow, Action::Publish)?;
         let version = self.find_version(&found, version.unwrap_or(found.latest))?;
         self.check_environment(group, &environment)?;
+        actor.authorise_environment(&environment)?;
         self.flow_module(&version.digest).await?;
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::Publish).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
         flow.published.insert(environment, Publication { version: version.version, digest: version.digest });
         let flow = Arc::new(flow);
@@ -143,9 +156,10 @@ impl Service {
         environment: Environment,
         connection: Option<ConnectionId>,
     ) -> Result<Arc<Flow>, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
+        actor.authorise(&self.catalog(), group, Action::BindSlot)?;
         self.check_environment(group, &environment)?;
-        let mut edit = self.edit().await;
+        actor.authorise_environment(&environment)?;
+        let mut edit = self.edit(actor, group, Action::BindSlot).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
         let slots = flow.slots.entry(environment.clone()).or_default();
         match connection {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::group::Group;
 use crate::domain::id::{Environment, GroupId};
+use crate::domain::permission::Action;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
@@ -11,20 +12,19 @@ use crate::service::record::Record;
 
 impl Service {
     /// All groups the actor may see, by name.
-    pub fn list_groups(&self, actor: &Actor) -> Vec<Arc<Group>> {
-        match actor {
-            Actor::Operator => {
-                let mut groups: Vec<_> = self.catalog().groups.values().cloned().collect();
-                groups.sort_by(|a, b| a.id.cmp(&b.id));
-                groups
-            }
-        }
+    pub fn list_groups(&self, actor: &Actor) -> Result<Vec<Arc<Group>>, ServiceError> {
+        actor.authorise_server(Action::ListGroups)?;
+        let catalog = self.catalog();
+        let seen = |group: &&Arc<Group>| actor.authorise(&catalog, &group.id, Action::ListGroups).is_ok();
+        let mut groups: Vec<_> = catalog.groups.values().filter(seen).cloned().collect();
+        groups.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(groups)
     }
 
     /// One group.
     pub fn get_group(&self, actor: &Actor, group: &GroupId) -> Result<Arc<Group>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::GetGroup)?;
         catalog.groups.get(group).cloned().ok_or(ServiceError::NotFound { what: "Group" })
     }
 
@@ -36,15 +36,13 @@ impl Service {
         description: String,
         more: Vec<Environment>,
     ) -> Result<Arc<Group>, ServiceError> {
-        // Only operators make groups; there is no other actor yet.
-        let Actor::Operator = actor;
         let mut environments = vec![Environment::production(), Environment::test()];
         for environment in more {
             if !environments.contains(&environment) {
                 environments.push(environment);
             }
         }
-        let mut edit = self.edit().await;
+        let mut edit = self.edit_server(actor, Action::CreateGroup).await?;
         if edit.catalog().groups.contains_key(&id) {
             return Err(ServiceError::Conflict(format!("A group named \"{id}\" exists already. Choose another name")));
         }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::domain::api_key::{ApiKey, AuthError};
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{FlowId, TriggerId};
+use crate::domain::permission::{Denial, Scope};
 use crate::domain::trigger::{HttpSettings, Respond, RoutingKey, Signature};
 use crate::service::Service;
 use crate::service::access::{KeyPlace, Presented};
@@ -112,23 +113,20 @@ impl Service {
             return Err(ServiceError::MethodNotAllowed { allowed: allowed.join(", ") });
         }
         if profile.is_some_and(|profile| profile != key.environment.as_str()) {
-            return Err(ServiceError::Forbidden(format!(
-                "This API key belongs to the environment \"{}\", and _profile names another. Leave _profile out, or use a key of that environment",
-                key.environment
-            )));
+            let denial = Denial::Environment { key: key.name.clone(), environment: key.environment.clone() };
+            return Err(denial.into());
+        }
+        key.permits(Scope::FlowsExecute)?;
+        if !key.covers(&flow.id) {
+            return Err(Denial::Flow { key: key.name.clone() }.into());
         }
         if !settings.keys.accepts(&key.id) {
-            return Err(ServiceError::Forbidden(format!(
-                "This trigger does not accept the API key \"{}\". Add the key to the trigger, or use one of its keys",
-                key.name
-            )));
+            return Err(Denial::Trigger { key: key.name.clone() }.into());
         }
-        let publication = flow.published.get(&key.environment).ok_or_else(|| {
-            ServiceError::Forbidden(format!(
-                "The flow \"{}\" is not published in {}. Publish a version of it there",
-                flow.name, key.environment
-            ))
-        })?;
+        let publication = flow
+            .published
+            .get(&key.environment)
+            .ok_or_else(|| Denial::NotPublished { flow: flow.name.clone(), environment: key.environment.clone() })?;
         let publication = publication.clone();
         Ok(Admitted { key, flow: flow.clone(), trigger: trigger.clone(), settings: settings.clone(), publication })
     }
@@ -182,12 +180,12 @@ impl Service {
         if valid {
             return Ok(());
         }
-        Err(ServiceError::Forbidden(match value {
+        Err(ServiceError::from(Denial::Signature(match value {
             None => format!("The signature is missing. This trigger wants it in the header {name}"),
             Some(_) => format!(
                 "The signature in {name} does not fit the body. Check that sender and trigger have the same secret, and that nothing in between changes the body"
             ),
-        }))
+        })))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::connection::Connection;
@@ -11,6 +12,7 @@ use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
 use crate::domain::trigger::Trigger;
+use crate::domain::user::{Member, Session, User};
 use crate::service::error::ServiceError;
 
 /// The version of the records' JSON. A later server reads an earlier version; the other way round it refuses.
@@ -31,10 +33,17 @@ pub enum Record {
     Flow(Arc<Flow>),
     /// A trigger.
     Trigger(Arc<Trigger>),
+    /// A user.
+    User(Arc<User>),
+    /// That a user belongs to a group.
+    Member(Arc<Member>),
+    /// A login.
+    Session(Arc<Session>),
 }
 
 /// The prefixes under which the catalog's records lie.
-pub const PREFIXES: [&str; 6] = ["group/", "api-key/", "connector/", "connection/", "flow/", "trigger/"];
+pub const PREFIXES: [&str; 9] =
+    ["group/", "api-key/", "connector/", "connection/", "flow/", "trigger/", "user/", "member/", "session/"];
 
 impl Record {
     /// Its key in the store.
@@ -46,6 +55,9 @@ impl Record {
             Self::Connection(connection) => format!("connection/{}/{}", connection.group, connection.id),
             Self::Flow(flow) => format!("flow/{}/{}", flow.group, flow.id),
             Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
+            Self::User(user) => format!("user/{}", user.id),
+            Self::Member(member) => format!("member/{}/{}", member.group, member.user),
+            Self::Session(session) => format!("session/{}", session.id),
         }
     }
 
@@ -58,7 +70,34 @@ impl Record {
             Self::Connection(record) => encode(record),
             Self::Flow(record) => encode(record),
             Self::Trigger(record) => encode(record),
+            Self::User(record) => encode(record),
+            Self::Member(record) => encode(record),
+            Self::Session(record) => encode(record),
         }
+    }
+
+    /// What kind of thing it is, and its id.
+    pub fn name(&self) -> (String, String) {
+        let key = self.key();
+        let (noun, id) = key.split_once('/').expect("keys begin with a noun");
+        let id = id.rsplit('/').next().unwrap_or(id);
+        (noun.to_owned(), id.to_owned())
+    }
+
+    /// Its fields, for the audit log, which masks the secret ones.
+    pub fn fields(&self) -> Value {
+        let value = match self {
+            Self::Group(record) => serde_json::to_value(record),
+            Self::ApiKey(record) => serde_json::to_value(record),
+            Self::Connector(record) => serde_json::to_value(record),
+            Self::Connection(record) => serde_json::to_value(record),
+            Self::Flow(record) => serde_json::to_value(record),
+            Self::Trigger(record) => serde_json::to_value(record),
+            Self::User(record) => serde_json::to_value(record),
+            Self::Member(record) => serde_json::to_value(record),
+            Self::Session(record) => serde_json::to_value(record),
+        };
+        value.expect("records have text keys only")
     }
 
     /// Reads a record back.
@@ -71,6 +110,9 @@ impl Record {
             "connection" => Self::Connection(decode(value)?),
             "flow" => Self::Flow(decode(value)?),
             "trigger" => Self::Trigger(decode(value)?),
+            "user" => Self::User(decode(value)?),
+            "member" => Self::Member(decode(value)?),
+            "session" => Self::Session(decode(value)?),
             _ => return Err(ServiceError::internal("reading a record of the catalog")(format!("unknown key {key}"))),
         })
     }

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::domain::flow::Publication;
-use crate::domain::id::{Environment, GroupId};
+use crate::domain::id::{Environment, FlowId, GroupId};
+use crate::domain::permission::Action;
 use crate::domain::run::Run;
 use crate::domain::trigger::Respond;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
 use crate::service::executor::{Caller, Firing};
-use crate::service::flows;
 use crate::service::queue::{QueuedRun, queue_prefix};
 use crate::service::record::decode;
 use crate::store::{ListRuns, PruneRuns};
@@ -21,6 +21,8 @@ use crate::wasm::Event;
 
 /// Runs listed at most.
 pub const MAX_LISTED: usize = 500;
+/// Pages of the history read at most for one answer, where most runs are none that the caller sees.
+const MAX_PAGES: usize = 20;
 
 /// Which runs to list.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +55,9 @@ impl Service {
         flow: &str,
         once: RunOnce,
     ) -> Result<Run, ServiceError> {
-        let flow = self.get_flow(actor, group, flow)?;
+        let flow = self.flow_for(actor, group, flow, Action::RunOnce)?;
         self.check_environment(group, &once.environment)?;
+        actor.authorise_environment(&once.environment)?;
         let publication = match (once.version, flow.published.get(&once.environment)) {
             (None, Some(publication)) => publication.clone(),
             (wanted, _) => {
@@ -67,7 +70,7 @@ impl Service {
             .run_now(Firing {
                 publication,
                 environment: once.environment,
-                caller: Caller::Operator,
+                caller: Caller::RunOnce(actor.clone()),
                 respond: Respond::Sync,
                 timeout: self.settings.timeout(flow.execute.settings.timeout_ms),
                 event: Event {
@@ -84,7 +87,7 @@ impl Service {
             })
             .await;
         match run {
-            Ok((run, _)) | Err(ServiceError::Flow { run, .. }) => self.get_run(actor, group, run),
+            Ok((run, _)) | Err(ServiceError::Flow { run, .. }) => self.find_run(group, run),
             Err(error) => Err(error),
         }
     }
@@ -92,30 +95,21 @@ impl Service {
     /// A group's runs, newest first.
     pub fn list_runs(&self, actor: &Actor, group: &GroupId, filter: &RunFilter) -> Result<Vec<Run>, ServiceError> {
         let catalog = self.catalog();
-        actor.authorise(&catalog, group)?;
+        actor.authorise(&catalog, group, Action::ListRuns)?;
         let flow = match &filter.flow {
-            Some(flow) => Some(flows::find(&catalog, group, flow)?.id.clone()),
+            Some(flow) => Some(self.flow_for(actor, group, flow, Action::ListRuns)?.id.clone()),
             None => None,
         };
         let limit = filter.limit.clamp(1, MAX_LISTED);
-        let query = ListRuns {
-            group: group.to_string(),
-            flow: flow.as_ref().map(ToString::to_string),
-            before: filter.before,
-            limit,
-        };
         // The queue first: a run that ends between the two readings stands in the history by the second one.
         let live = self.store.scan(&queue_prefix(group), None, self.settings.queue);
         let live = live.map_err(ServiceError::internal("reading queued runs"))?;
-        let ended = self.history.list(&query).map_err(ServiceError::internal("reading the run history"))?;
-        for error in &ended.damaged {
-            tracing::error!(%group, error = error as &dyn std::error::Error, "a recorded run cannot be read and is left out of the list");
-        }
-        let mut runs = ended.entries.iter().map(|entry| decode(&entry.body)).collect::<Result<Vec<Run>, _>>()?;
+        let mut runs = self.ended_runs(actor, group, flow.as_ref(), filter.before, limit)?;
         for (_, record) in live {
             let queued: QueuedRun = decode(&record.value)?;
             let wanted = flow.as_ref().is_none_or(|flow| *flow == queued.run.flow)
                 && filter.before.is_none_or(|before| queued.run.id < before)
+                && sees(actor, &queued.run)
                 && runs.iter().all(|run| run.id != queued.run.id);
             if wanted {
                 runs.push(queued.run);
@@ -123,6 +117,37 @@ impl Service {
         }
         runs.sort_by_key(|run| std::cmp::Reverse(run.id));
         runs.truncate(limit);
+        Ok(runs)
+    }
+
+    /// Runs from the history that the actor sees, newest first. Those it does not see do not count.
+    fn ended_runs(
+        &self,
+        actor: &Actor,
+        group: &GroupId,
+        flow: Option<&FlowId>,
+        mut before: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Run>, ServiceError> {
+        let mut runs = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let query = ListRuns { group: group.to_string(), flow: flow.map(ToString::to_string), before, limit };
+            let page = self.history.list(&query).map_err(ServiceError::internal("reading the run history"))?;
+            for error in &page.damaged {
+                tracing::error!(%group, error = error as &dyn std::error::Error, "a recorded run cannot be read and is left out of the list");
+            }
+            let is_last = page.entries.len() < limit;
+            before = page.entries.last().map(|entry| entry.id);
+            for entry in page.entries {
+                let run: Run = decode(&entry.body)?;
+                if sees(actor, &run) {
+                    runs.push(run);
+                }
+            }
+            if is_last || runs.len() >= limit {
+                break;
+            }
+        }
         Ok(runs)
     }
 
@@ -142,7 +167,12 @@ impl Service {
 
     /// One run.
     pub fn get_run(&self, actor: &Actor, group: &GroupId, id: Uuid) -> Result<Run, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
+        actor.authorise(&self.catalog(), group, Action::GetRun)?;
+        let run = self.find_run(group, id)?;
+        if sees(actor, &run) { Ok(run) } else { Err(ServiceError::NotFound { what: "Run" }) }
+    }
+
+    fn find_run(&self, group: &GroupId, id: Uuid) -> Result<Run, ServiceError> {
         // The queue first: a run that ends between the two readings stands in the history by the second one.
         let queued = self.store.get(&format!("{}{id}", queue_prefix(group)));
         let queued = queued.map_err(ServiceError::internal("reading a queued run"))?;
@@ -153,4 +183,9 @@ impl Service {
             (None, None) => Err(ServiceError::NotFound { what: "Run" }),
         }
     }
+}
+
+/// Whether somebody sees a run of a group whose runs they may read.
+fn sees(actor: &Actor, run: &Run) -> bool {
+    actor.sees_environment(&run.environment) && actor.sees_flow(&run.flow)
 }

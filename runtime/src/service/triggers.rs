@@ -6,6 +6,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::id::{GroupId, TriggerId};
+use crate::domain::permission::Action;
 use crate::domain::scrub::MIN_SECRET;
 use crate::domain::secret::random_text;
 use crate::domain::trigger::{
@@ -46,7 +47,7 @@ pub struct NewTrigger {
 impl Service {
     /// A flow's triggers, oldest first.
     pub fn list_triggers(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Vec<Arc<Trigger>>, ServiceError> {
-        let flow = self.get_flow(actor, group, flow)?;
+        let flow = self.flow_for(actor, group, flow, Action::ListTriggers)?;
         let catalog = self.catalog();
         let mut triggers: Vec<_> =
             catalog.triggers.values().filter(|trigger| trigger.flow == flow.id).cloned().collect();
@@ -62,7 +63,7 @@ impl Service {
         flow: &str,
         id: &TriggerId,
     ) -> Result<Arc<Trigger>, ServiceError> {
-        let flow = self.get_flow(actor, group, flow)?;
+        let flow = self.flow_for(actor, group, flow, Action::GetTrigger)?;
         let catalog = self.catalog();
         let trigger = catalog.triggers.get(id).filter(|trigger| trigger.flow == flow.id);
         trigger.cloned().ok_or(ServiceError::NotFound { what: "Trigger" })
@@ -76,7 +77,7 @@ impl Service {
         flow: &str,
         new: NewTrigger,
     ) -> Result<Arc<Trigger>, ServiceError> {
-        actor.authorise(&self.catalog(), group)?;
+        self.flow_for(actor, group, flow, Action::CreateTrigger)?;
         let id = TriggerId::from_random(&random_text(20, random))?;
         let methods = check_methods(&new.methods)?;
         self.check_bounds(&new)?;
@@ -84,7 +85,7 @@ impl Service {
             Some((scheme, secret)) => Some(self.seal_signature(group, &id, *scheme, secret).await?),
             None => None,
         };
-        let mut edit = self.edit().await;
+        let mut edit = self.edit(actor, group, Action::CreateTrigger).await?;
         let flow = flows::find(edit.catalog(), group, flow)?;
         let trigger = Arc::new(Trigger {
             id,
@@ -117,9 +118,10 @@ impl Service {
         flow: &str,
         id: &TriggerId,
     ) -> Result<(), ServiceError> {
-        let trigger = self.get_trigger(actor, group, flow, id)?;
-        let mut edit = self.edit().await;
-        edit.remove(&Record::Trigger(trigger));
+        let flow = self.flow_for(actor, group, flow, Action::DeleteTrigger)?;
+        let mut edit = self.edit(actor, group, Action::DeleteTrigger).await?;
+        let trigger = edit.catalog().triggers.get(id).filter(|trigger| trigger.flow == flow.id).cloned();
+        edit.remove(&Record::Trigger(trigger.ok_or(ServiceError::NotFound { what: "Trigger" })?));
         edit.save().await
     }
 

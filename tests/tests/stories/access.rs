@@ -234,26 +234,27 @@ async fn two_different_keys_are_refused_the_same_one_twice_is_not() {
 #[tokio::test]
 async fn a_trigger_says_why_it_does_not_run() {
     let door = Door::open().await;
-    let refused = async |request: RequestBuilder| {
+    let refused = async |request: RequestBuilder, expected: &str| {
         let (status, code, message) = Answer::to(request).await.problem();
-        assert_eq!((status, code.as_str()), (403, "forbidden"));
+        assert_eq!((status, code.as_str()), (403, expected));
         message
     };
     door.app.key("erp").await;
     let narrow = door.app.trigger("mirror", json!({"keys": ["erp"]})).await;
-    let message = refused(door.to(&narrow.url).bearer_auth(&door.key.secret)).await;
+    let message = refused(door.to(&narrow.url).bearer_auth(&door.key.secret), "key_not_accepted").await;
     assert!(message.starts_with("This trigger does not accept the API key \"crm\"."), "{message}");
 
     let made = door.app.post("/groups/acme/api-keys", json!({"name": "trial", "environment": "test"})).await;
     let trial = made["api_key"].as_str().unwrap();
     assert!(trial.starts_with("hg_test_"));
-    let message = refused(door.post().bearer_auth(trial)).await;
+    let message = refused(door.post().bearer_auth(trial), "flow_not_published").await;
     assert_eq!(message, "The flow \"mirror\" is not published in test. Publish a version of it there");
     door.app.post("/groups/acme/flows/mirror/publish", json!({"environment": "test"})).await;
     assert_eq!(door.knock(trial).await.json()["environment"], "test");
 
-    let message = refused(door.to(&format!("{}?_profile=production", door.trigger.url)).bearer_auth(trial)).await;
-    assert!(message.starts_with("This API key belongs to the environment \"test\""), "{message}");
+    let other = door.to(&format!("{}?_profile=production", door.trigger.url)).bearer_auth(trial);
+    let message = refused(other, "wrong_environment").await;
+    assert!(message.starts_with("Wrong environment: the API key \"trial\" belongs to test."), "{message}");
     let named = Answer::to(door.to(&format!("{}?_profile=test&a=1", door.trigger.url)).bearer_auth(trial)).await;
     assert_eq!(named.json()["query"], json!([["a", "1"]]), "{}", named.text());
 }

@@ -95,7 +95,7 @@ async fn a_signature_must_be_there_and_fit_the_raw_body() {
     assert_eq!(send(&body, Some(&good)).await.status, 200);
 
     let message = "The signature is missing. This trigger wants it in the header x-hub-signature-256";
-    assert_eq!(send(&body, None).await.problem(), (403, "forbidden".into(), message.into()));
+    assert_eq!(send(&body, None).await.problem(), (403, "signature".into(), message.into()));
     let mut changed = body.clone();
     changed[2] ^= 1;
     let respaced = serde_json::to_vec(&serde_json::from_slice::<Value>(&body).unwrap()).unwrap();

@@ -66,7 +66,12 @@ impl Crm {
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tokio::spawn(crate::http::server::serve(listener, router, stopping));
+        tokio::spawn(crate::http::server::serve(
+            listener,
+            router,
+            crate::http::client_address::TrustedProxies::default(),
+            stopping,
+        ));
         Ok(Self { address, state })
     }
 

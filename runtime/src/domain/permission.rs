@@ -1,0 +1,450 @@
+//! Who may do what: roles of people, scopes of API keys, and the one table that says what each action needs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::domain::id::{Environment, Name};
+
+/// What a member may do in a group. Each role may do everything the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Changes flows, keys and connections.
+    Editor,
+    /// Decides about the group and its members.
+    Owner,
+}
+
+impl Role {
+    /// All roles, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::Owner];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Editor => "editor",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| format!("\"{text}\" is not a role. Choose among owner, editor, viewer"))
+    }
+}
+
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $scope:ident = $name:literal,)*) => {
+        /// What an API key may be used for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+        pub enum Scope {
+            $($(#[$doc])* #[serde(rename = $name)] $scope,)*
+        }
+
+        impl Scope {
+            /// All scopes.
+            pub const ALL: &[Self] = &[$(Self::$scope,)*];
+
+            /// Its name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$scope => $name,)*
+                }
+            }
+        }
+    };
+}
+
+scopes! {
+    /// List and show flows, their versions and triggers.
+    FlowsRead = "flows:read",
+    /// Make and change flows, push and publish versions, change triggers.
+    FlowsWrite = "flows:write",
+    /// Run flows.
+    FlowsExecute = "flows:execute",
+    /// Run published apps.
+    AppsExecute = "apps:execute",
+    /// Read runs, with their steps and logs.
+    RunsRead = "runs:read",
+    /// Read usage.
+    UsageRead = "usage:read",
+    /// List and show connections and connectors.
+    ConnectionsRead = "connections:read",
+    /// Make, change and bind connections.
+    ConnectionsWrite = "connections:write",
+    /// Make and change API keys.
+    KeysManage = "keys:manage",
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scope = Self::ALL.iter().copied().find(|scope| scope.as_str() == text);
+        scope.ok_or_else(|| format!("\"{text}\" is not a scope. There are: {}", ScopeSet::all()))
+    }
+}
+
+/// A set of scopes, in two bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Scope>", into = "Vec<Scope>")]
+pub struct ScopeSet(u16);
+
+impl ScopeSet {
+    /// A set of these scopes.
+    pub const fn of(scopes: &[Scope]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < scopes.len() {
+            bits |= 1 << scopes[at] as u16;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// All scopes.
+    pub const fn all() -> Self {
+        Self::of(Scope::ALL)
+    }
+
+    /// Whether a scope is in it.
+    pub const fn has(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u16) != 0
+    }
+
+    /// The scopes that are in this set and not in another.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether no scope is in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The scopes in it, in their usual order.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(move |scope| self.has(*scope))
+    }
+}
+
+impl From<Vec<Scope>> for ScopeSet {
+    fn from(scopes: Vec<Scope>) -> Self {
+        Self::of(&scopes)
+    }
+}
+
+impl From<ScopeSet> for Vec<Scope> {
+    fn from(set: ScopeSet) -> Self {
+        set.iter().collect()
+    }
+}
+
+impl fmt::Display for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, scope) in self.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            scope.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a person needs for an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// To be signed in.
+    SignedIn,
+    /// To be a member of the group with at least this role. Operators may do it in every group.
+    Member(Role),
+    /// To be an operator.
+    Operator,
+}
+
+macro_rules! actions {
+    ($($action:ident $name:literal: $need:expr, $scope:expr;)*) => {
+        /// Something that can be done through the management API. The audit log names changes by it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $(#[doc = concat!("`", $name, "`")] $action,)*
+        }
+
+        impl Action {
+            /// All actions.
+            pub const ALL: &[Self] = &[$(Self::$action,)*];
+
+            /// Its name.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)*
+                }
+            }
+
+            /// What a person needs for it.
+            pub const fn need(self) -> Need {
+                match self {
+                    $(Self::$action => $need,)*
+                }
+            }
+
+            /// Which scope an API key needs for it; `None` when no key may do it.
+            pub const fn scope(self) -> Option<Scope> {
+                match self {
+                    $(Self::$action => $scope,)*
+                }
+            }
+        }
+    };
+}
+
+const VIEWER: Need = Need::Member(Role::Viewer);
+const EDITOR: Need = Need::Member(Role::Editor);
+const OWNER: Need = Need::Member(Role::Owner);
+
+// The one table of authorisation: an action, what a person needs for it, and which scope an API key needs.
+actions! {
+    ListGroups "group.list": Need::SignedIn, Some(Scope::FlowsRead);
+    GetGroup "group.get": VIEWER, Some(Scope::FlowsRead);
+    CreateGroup "group.create": Need::Operator, None;
+    UpdateGroup "group.update": OWNER, None;
+
+    ListApiKeys "api-key.list": VIEWER, Some(Scope::KeysManage);
+    GetApiKey "api-key.get": VIEWER, Some(Scope::KeysManage);
+    InvestigateApiKey "api-key.investigate": EDITOR, Some(Scope::KeysManage);
+    CreateApiKey "api-key.create": EDITOR, Some(Scope::KeysManage);
+    UpdateApiKey "api-key.update": EDITOR, Some(Scope::KeysManage);
+    RegenerateApiKey "api-key.regenerate": EDITOR, Some(Scope::KeysManage);
+    RotateApiKey "api-key.rotate": EDITOR, Some(Scope::KeysManage);
+    DisableApiKey "api-key.disable": EDITOR, Some(Scope::KeysManage);
+    EnableApiKey "api-key.enable": EDITOR, Some(Scope::KeysManage);
+    RevokeApiKey "api-key.revoke": EDITOR, Some(Scope::KeysManage);
+    DeleteApiKey "api-key.delete": EDITOR, Some(Scope::KeysManage);
+
+    ReadUsage "usage.read": VIEWER, Some(Scope::UsageRead);
+
+    ListConnectors "connector.list": VIEWER, Some(Scope::ConnectionsRead);
+    GetConnector "connector.get": VIEWER, Some(Scope::ConnectionsRead);
+    InstallConnector "connector.install": EDITOR, Some(Scope::FlowsWrite);
+
+    ListConnections "connection.list": VIEWER, Some(Scope::ConnectionsRead);
+    GetConnection "connection.get": VIEWER, Some(Scope::ConnectionsRead);
+    CreateConnection "connection.create": EDITOR, Some(Scope::ConnectionsWrite);
+    DeleteConnection "connection.delete": EDITOR, Some(Scope::ConnectionsWrite);
+
+    ListFlows "flow.list": VIEWER, Some(Scope::FlowsRead);
+    GetFlow "flow.get": VIEWER, Some(Scope::FlowsRead);
+    CreateFlow "flow.create": EDITOR, Some(Scope::FlowsWrite);
+    PushVersion "flow.push": EDITOR, Some(Scope::FlowsWrite);
+    Publish "flow.publish": EDITOR, Some(Scope::FlowsWrite);
+    BindSlot "flow.bind": EDITOR, Some(Scope::ConnectionsWrite);
+    RunOnce "flow.run-once": EDITOR, Some(Scope::FlowsExecute);
+
+    ListTriggers "trigger.list": VIEWER, Some(Scope::FlowsRead);
+    GetTrigger "trigger.get": VIEWER, Some(Scope::FlowsRead);
+    CreateTrigger "trigger.create": EDITOR, Some(Scope::FlowsWrite);
+    UpdateTrigger "trigger.update": EDITOR, Some(Scope::FlowsWrite);
+    DeleteTrigger "trigger.delete": EDITOR, Some(Scope::FlowsWrite);
+
+    ListRuns "run.list": VIEWER, Some(Scope::RunsRead);
+    GetRun "run.get": VIEWER, Some(Scope::RunsRead);
+
+    ListMembers "member.list": VIEWER, None;
+    AddMember "member.add": OWNER, None;
+    ChangeMember "member.change": OWNER, None;
+    RemoveMember "member.remove": OWNER, None;
+
+    ListAlerts "alert.list": VIEWER, Some(Scope::UsageRead);
+    AcknowledgeAlert "alert.acknowledge": EDITOR, None;
+
+    ReadAudit "audit.read": OWNER, None;
+    ReadServerAudit "audit.read-server": Need::Operator, None;
+    VerifyAudit "audit.verify": Need::Operator, None;
+    ListServerAlerts "alert.list-server": Need::Operator, None;
+    AcknowledgeServerAlert "alert.acknowledge-server": Need::Operator, None;
+
+    ListUsers "user.list": Need::Operator, None;
+    GetUser "user.get": Need::Operator, None;
+    CreateUser "user.create": Need::Operator, None;
+    UpdateUser "user.update": Need::Operator, None;
+    DeleteUser "user.delete": Need::Operator, None;
+    InviteUser "user.invite": Need::Operator, None;
+    RotateSigningKey "signing-key.rotate": Need::Operator, None;
+
+    ShowSelf "self.show": Need::SignedIn, None;
+    LogOut "self.logout": Need::SignedIn, None;
+    ChangePassword "self.change-password": Need::SignedIn, None;
+    LogIn "self.login": Need::SignedIn, None;
+    SetUp "self.set-up": Need::SignedIn, None;
+    ChangeSettings "settings.change": Need::Operator, None;
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why somebody who is known may not do what they ask for. The texts are the ones callers read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// A person whose role is too small.
+    #[error("This needs the role {needed} in the group, and yours is {role}. Ask an owner of the group")]
+    Role {
+        /// The role it takes.
+        needed: Role,
+        /// The role the caller has.
+        role: Role,
+    },
+    /// Something for operators.
+    #[error("Only an operator of the server may do this")]
+    Operator,
+    /// Something that people do and API keys do not.
+    #[error("An API key cannot do this. Log in as a user: headgate login")]
+    NotForKeys,
+    /// A key without the scope.
+    #[error("The API key \"{key}\" has no scope {scope}. Add the scope to the key, or use a key that has it")]
+    MissingScope {
+        /// The key's name.
+        key: Name,
+        /// The scope it takes.
+        scope: Scope,
+    },
+    /// A key that only reads.
+    #[error("The API key \"{key}\" is read-only. Give the key another permission, or use another key")]
+    ReadOnly {
+        /// The key's name.
+        key: Name,
+    },
+    /// A key for other flows.
+    #[error("The API key \"{key}\" has no permission for this flow. Add the flow to the key, or use another key")]
+    Flow {
+        /// The key's name.
+        key: Name,
+    },
+    /// The trigger takes other keys.
+    #[error("This trigger does not accept the API key \"{key}\". Add the key to the trigger, or use one of its keys")]
+    Trigger {
+        /// The key's name.
+        key: Name,
+    },
+    /// Nothing is published where the key belongs.
+    #[error("The flow \"{flow}\" is not published in {environment}. Publish a version of it there")]
+    NotPublished {
+        /// The flow's name.
+        flow: Name,
+        /// Where it is missing.
+        environment: Environment,
+    },
+    /// The key belongs to another environment.
+    #[error(
+        "Wrong environment: the API key \"{key}\" belongs to {environment}. Use a key of the environment you name, or name {environment}"
+    )]
+    Environment {
+        /// The key's name.
+        key: Name,
+        /// Where it belongs.
+        environment: Environment,
+    },
+    /// The environment has to be named.
+    #[error(
+        "Wrong environment: this group wants every call outside production to name its environment. Add _profile={environment} to the URL's query"
+    )]
+    ProfileMissing {
+        /// Where the key belongs.
+        environment: Environment,
+    },
+    /// The caller's address is not among those the key may be used from.
+    #[error("The API key \"{key}\" may not be used from {address}. Add the source network to the key")]
+    SourceNetwork {
+        /// The key's name.
+        key: Name,
+        /// Where the request came from.
+        address: std::net::IpAddr,
+    },
+    /// A key gives away more than it has.
+    #[error("An API key cannot give another key what it does not have itself: {what}")]
+    Escalation {
+        /// What it does not have.
+        what: String,
+    },
+    /// The body's signature is missing or wrong.
+    #[error("{0}")]
+    Signature(String),
+}
+
+impl Denial {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Role { .. } => "role_too_small",
+            Self::Operator => "operators_only",
+            Self::NotForKeys => "not_for_api_keys",
+            Self::MissingScope { .. } => "missing_scope",
+            Self::ReadOnly { .. } => "read_only_key",
+            Self::Flow { .. } => "no_permission_for_flow",
+            Self::Trigger { .. } => "key_not_accepted",
+            Self::NotPublished { .. } => "flow_not_published",
+            Self::Environment { .. } | Self::ProfileMissing { .. } => "wrong_environment",
+            Self::SourceNetwork { .. } => "source_network",
+            Self::Escalation { .. } => "more_than_own_rights",
+            Self::Signature(_) => "signature",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_scopes_reads_back() {
+        let set = ScopeSet::of(&[Scope::RunsRead, Scope::FlowsExecute]);
+        assert_eq!(set.to_string(), "flows:execute, runs:read");
+        let json = serde_json::to_string(&set).unwrap();
+        assert_eq!(json, r#"["flows:execute","runs:read"]"#);
+        assert_eq!(serde_json::from_str::<ScopeSet>(&json).unwrap(), set);
+        assert!(set.has(Scope::RunsRead) && !set.has(Scope::FlowsRead));
+        assert_eq!(set.without(ScopeSet::of(&[Scope::RunsRead])), ScopeSet::of(&[Scope::FlowsExecute]));
+        assert_eq!(ScopeSet::all().iter().count(), 9);
+    }
+
+    #[test]
+    fn names_are_read_and_others_are_refused() {
+        assert_eq!("keys:manage".parse(), Ok(Scope::KeysManage));
+        assert!("keys:*".parse::<Scope>().unwrap_err().contains("flows:read"));
+        assert_eq!("owner".parse(), Ok(Role::Owner));
+        assert!("admin".parse::<Role>().is_err());
+        assert!(Role::Owner > Role::Editor && Role::Editor > Role::Viewer);
+    }
+
+    #[test]
+    fn actions_have_names_of_their_own() {
+        let mut names: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Action::ALL.len());
+    }
+}
