@@ -106,7 +106,7 @@ async fn without_a_token_management_tells_nothing() {
         for method in [Method::GET, Method::DELETE] {
             let url = format!("{}/api/v1{path}", app.url());
             let answer = Answer::to(app.client().request(method, url)).await;
-            let message = "Missing token. Send the operator's token as: Authorization: Bearer hg_op_...";
+            let message = "Missing token. Log in (POST /api/v1/auth/login) and send: Authorization: Bearer TOKEN; or send an API key: Authorization: Bearer hg_...";
             assert_eq!(answer.problem(), (401, "missing_token".into(), message.into()), "{path}");
             assert_eq!(answer.header("www-authenticate"), "Bearer", "{path}");
         }

@@ -307,15 +307,16 @@ async fn runs_are_listed_newest_first_and_page_by_page() {
 
 #[tokio::test]
 async fn a_change_is_whole_when_its_caller_goes_away() {
+    use headgate::domain::permission::Action;
     use headgate::service::access::Actor;
     let app = TestApp::start().await;
     let service = app.app().service().clone();
     let make = |name: &str| {
         let (service, name) = (service.clone(), name.parse().unwrap());
-        async move { service.create_group(&Actor::Operator, name, String::new(), Vec::new()).await }
+        async move { service.create_group(&Actor::system(), name, String::new(), Vec::new()).await }
     };
     // Polled once and dropped: `turned-away` waits for its turn then, `gone` has handed over its commit.
-    let turn = service.edit().await;
+    let turn = service.edit_server(&Actor::system(), Action::CreateGroup).await.unwrap();
     let turned_away = tokio::select! { biased; _ = make("turned-away") => true, () = std::future::ready(()) => false };
     drop(turn);
     let gone = tokio::select! { biased; _ = make("gone") => true, () = std::future::ready(()) => false };
