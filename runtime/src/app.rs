@@ -24,7 +24,7 @@ use crate::wasm::{ModuleCache, WasmHost};
 pub struct App {
     address: SocketAddr,
     api: Arc<Api>,
-    operator_token: Option<SecretString>,
+    setup_token: Option<SecretString>,
     database: Database,
     stopping: CancellationToken,
     serving: JoinHandle<()>,
@@ -57,15 +57,14 @@ impl App {
         let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
         let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
         let stopping = CancellationToken::new();
-        let started = Service::start(settings.service, clock, &database, vault, wasm, stopping.clone())
+        let started = Service::start(settings.service, settings.users, clock, &database, vault, wasm, stopping.clone())
             .await
             .context("the server cannot take up its work")?;
         let api = Arc::new(Api { service: started.service, public_url, ready: AtomicBool::new(true) });
         let proxies = TrustedProxies::new(settings.trusted_proxies);
         let router = http::router(api.clone());
         let serving = tokio::spawn(http::server::serve(listener, router, proxies, stopping.clone()));
-        let operator_token = started.operator_token.map(SecretString::from);
-        Ok(Self { address, api, operator_token, database, stopping, serving })
+        Ok(Self { address, api, setup_token: started.setup_token, database, stopping, serving })
     }
 
     /// Where it listens.
@@ -78,9 +77,9 @@ impl App {
         &self.api.public_url
     }
 
-    /// The operator's token, at the first start on a data folder only.
-    pub fn operator_token(&self) -> Option<&SecretString> {
-        self.operator_token.as_ref()
+    /// The token with which the first operator sets the server up; `None` when there is an operator.
+    pub fn setup_token(&self) -> Option<&SecretString> {
+        self.setup_token.as_ref()
     }
 
     /// The use cases, for tests that look behind the API.

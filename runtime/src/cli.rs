@@ -10,7 +10,9 @@ mod demo;
 mod error;
 mod flows;
 mod groups;
+mod login;
 mod logs;
+mod members;
 mod new;
 mod output;
 mod pairs;
@@ -18,7 +20,9 @@ mod push;
 mod runs;
 mod secrets;
 mod serve;
+mod sessions;
 mod triggers;
+mod users;
 
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
@@ -26,8 +30,12 @@ use secrecy::SecretString;
 use crate::domain::id::GroupId;
 use client::Client;
 use output::Output;
+use sessions::Sessions;
 
 pub use error::CliError;
+
+/// Holds an access token or an API key, for programs.
+const TOKEN_VARIABLE: &str = "HEADGATE_TOKEN";
 
 /// Headgate: a self-hosted flow runtime.
 ///
@@ -46,7 +54,7 @@ struct Global {
     /// Where the server is.
     #[arg(long, global = true, env = "HEADGATE_URL", default_value = client::DEFAULT_URL, help_heading = "Server")]
     url: String,
-    /// The group to work in. The operator's token is taken from HEADGATE_TOKEN.
+    /// The group to work in. Who you are is taken from HEADGATE_TOKEN, or from `headgate login`.
     #[arg(long, short, global = true, env = "HEADGATE_GROUP", help_heading = "Server")]
     group: Option<GroupId>,
     /// Prints the API's JSON instead of tables.
@@ -64,6 +72,16 @@ enum Command {
     New(new::New),
     /// Builds a crate to a component, and says its size, digest and imports.
     Build(build::Build),
+    /// Logs in at a server; the commands then work there in your name.
+    Login(login::Login),
+    /// Ends the session that `login` began.
+    Logout(login::Logout),
+    /// Users: the people of the server.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Members: who belongs to a group, and what they may do there.
+    #[command(subcommand)]
+    Members(members::Command),
     /// Groups: who owns what.
     #[command(subcommand)]
     Groups(groups::Command),
@@ -103,8 +121,8 @@ struct Context {
 
 impl Context {
     fn new(global: Global) -> Result<Self, CliError> {
-        let token = std::env::var("HEADGATE_TOKEN").ok().filter(|token| !token.is_empty()).map(SecretString::from);
-        let client = Client::new(&global.url, token)?;
+        let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()).map(SecretString::from);
+        let client = Client::new(&global.url, token)?.with_sessions(Sessions::of_user());
         Ok(Self { client, group: global.group, output: Output::new(global.json) })
     }
 
@@ -128,6 +146,10 @@ impl Cli {
             Command::Demo(demo) => demo.run().await,
             Command::New(new) => new.run(output),
             Command::Build(build) => build.run(output).await,
+            Command::Login(login) => login.run(&Context::new(self.global)?).await,
+            Command::Logout(logout) => logout.run(&Context::new(self.global)?).await,
+            Command::Users(command) => command.run(&Context::new(self.global)?).await,
+            Command::Members(command) => command.run(&Context::new(self.global)?).await,
             Command::Groups(command) => command.run(&Context::new(self.global)?).await,
             Command::Keys(command) => command.run(&Context::new(self.global)?).await,
             Command::Connectors(command) => command.run(&Context::new(self.global)?).await,
@@ -161,7 +183,21 @@ mod tests {
             "headgate demo --once",
             "headgate new flow my-flow --path /tmp/x",
             "headgate build examples/echo --json",
-            "headgate groups create acme --environment staging",
+            "headgate login --email ada@example.com --url https://flows.example.com",
+            "headgate login --setup",
+            "headgate login --oidc",
+            "headgate logout",
+            "headgate users list",
+            "headgate users create ada@example.com --name Ada --operator",
+            "headgate users show ada@example.com",
+            "headgate users invite ada@example.com",
+            "headgate users update ada@example.com --disable --no-operator",
+            "headgate users delete ada@example.com",
+            "headgate -g acme members list",
+            "headgate -g acme members add ada@example.com --role editor",
+            "headgate -g acme members change ada@example.com --role owner",
+            "headgate -g acme members remove ada@example.com",
+            "headgate groups create acme --environment staging --owner ada@example.com",
             "headgate -g acme keys create erp --env test --expires 90d",
             "headgate --json keys revoke erp --group acme",
             "headgate connectors install hubspot.wasm",

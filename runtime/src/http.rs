@@ -1,6 +1,7 @@
 //! Routes and mapping only: a handler extracts, calls one use case, maps.
 
 pub mod api_keys;
+pub mod auth;
 pub mod client_address;
 pub mod connections;
 pub mod connectors;
@@ -10,10 +11,12 @@ pub mod groups;
 pub mod health;
 pub mod hooks;
 pub mod linger;
+pub mod members;
 pub mod problem;
 pub mod runs;
 pub mod server;
 pub mod triggers;
+pub mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,7 +47,7 @@ pub type ApiState = Arc<Api>;
 #[openapi(
     info(
         title = "Headgate",
-        description = "Manages groups, API keys, connectors, connections, flows, triggers and runs. Every request carries the operator's token: `Authorization: Bearer hg_op_...`."
+        description = "Manages groups, API keys, connectors, connections, flows, triggers and runs. Requests carry an access token from `POST /api/v1/auth/login` or an API key with the right scope: `Authorization: Bearer ...`."
     ),
     modifiers(&BearerToken),
     security(("token" = []))
@@ -64,6 +67,18 @@ fn management() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(groups::list, groups::create))
         .routes(routes!(groups::get))
+        .routes(routes!(members::list, members::add))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(auth::set_up))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(auth::rotate_signing_key))
+        .routes(routes!(users::list, users::create))
+        .routes(routes!(users::get, users::update, users::delete))
+        .routes(routes!(users::invite))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::get))
         .routes(routes!(api_keys::disable))
@@ -92,7 +107,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// All routes. Whatever is neither management nor health is a webhook, known or not.
 ///
-/// Only the health pages and the description of the API, which is the same on every server, are open to everybody.
+/// Only the health pages, the description of the API, which is the same on every server, and what brings a session
+/// (below `/api/v1/auth`) are open to everybody.
 pub fn router(api: ApiState) -> Router {
     let (management, document) = management().split_for_parts();
     let document = Arc::new(document);

@@ -16,12 +16,19 @@ pub mod executor;
 pub mod flows;
 pub mod groups;
 pub mod hooks;
+mod login_limits;
+pub mod members;
+mod passwords;
 mod queue;
 pub mod record;
 pub mod runs;
+pub mod sessions;
+pub mod setup;
 pub mod shelf;
+mod tokens;
 pub mod triggers;
 pub mod usage;
+pub mod users;
 pub mod vault;
 
 use std::sync::Arc;
@@ -29,18 +36,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::secret::Pepper;
-use crate::service::access::OperatorToken;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::record::Record;
+use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
+use crate::service::tokens::Tokens;
 use crate::service::usage::UsageBook;
 use crate::service::vault::Vault;
 use crate::store::{Database, History, Modules, Store};
@@ -105,7 +114,7 @@ pub struct Service {
     wasm: Arc<WasmHost>,
     vault: Vault,
     pepper: Pepper,
-    operator: OperatorToken,
+    login: Login,
     catalog: ArcSwap<Catalog>,
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
@@ -117,12 +126,13 @@ pub struct Service {
     stopping: CancellationToken,
 }
 
-/// A service, and what its first start has to tell.
+/// A service, and what its start has to tell.
 pub struct Started {
     /// The service.
     pub service: Arc<Service>,
-    /// The operator's token, at the first start only: it is shown once and stored as a hash.
-    pub operator_token: Option<String>,
+    /// The token with which the first operator sets the server up, while there is none: it is shown once and stored as a
+    /// hash.
+    pub setup_token: Option<SecretString>,
 }
 
 impl Service {
@@ -131,6 +141,7 @@ impl Service {
     /// `stopping` ends the taking of new work.
     pub async fn start(
         settings: ServiceSettings,
+        users: UsersSettings,
         clock: Clock,
         database: &Database,
         vault: Vault,
@@ -139,7 +150,7 @@ impl Service {
     ) -> Result<Started, ServiceError> {
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
-        let (operator, operator_token) = OperatorToken::load_or_create(store.as_ref(), &pepper).await?;
+        let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
         let catalog = read_catalog(store.as_ref())?;
         let editing = AuditHead::read(store.as_ref())?;
         let service = Arc::new(Self {
@@ -153,7 +164,7 @@ impl Service {
             wasm,
             vault,
             pepper,
-            operator,
+            login: Login::new(users, tokens),
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),
@@ -163,8 +174,10 @@ impl Service {
         });
         service.load_published().await?;
         service.recover_runs().await?;
+        let setup_token = service.prepare_set_up().await?;
         tokio::spawn(keep_history_short(service.clone()));
-        Ok(Started { service, operator_token })
+        tokio::spawn(keep_logins(service.clone()));
+        Ok(Started { service, setup_token })
     }
 
     /// The present snapshot of all configuration.
@@ -203,6 +216,19 @@ async fn keep_history_short(service: Arc<Service>) {
         service.prune_runs().await;
         tokio::select! {
             () = tokio::time::sleep(PRUNE_EVERY) => {}
+            () = service.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// How often old sessions and an old signing key are looked for.
+const KEEP_LOGINS_EVERY: Duration = Duration::from_secs(60 * 60);
+
+async fn keep_logins(service: Arc<Service>) {
+    while !service.stopping.is_cancelled() {
+        service.keep_logins().await;
+        tokio::select! {
+            () = tokio::time::sleep(KEEP_LOGINS_EVERY) => {}
             () = service.stopping.cancelled() => {}
         }
     }

@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::service::ServiceSettings;
+use crate::service::sessions::UsersSettings;
 use crate::wasm::WasmSettings;
 use crate::wasm::egress::EgressSettings;
 
@@ -63,6 +64,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Bounds of requests, runs and the run history.
     pub service: ServiceSettings,
+    /// Bounds of sessions and logins.
+    pub users: UsersSettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -90,6 +93,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             service: ServiceSettings::default(),
+            users: UsersSettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }
@@ -217,6 +221,22 @@ impl Settings {
                 return invalid(key, format!("write a number from 1 to {most}"));
             }
         }
+        let users = &self.users;
+        if users.access_token.as_secs() == 0 || users.access_token > users.refresh_token {
+            return invalid(
+                "users.access_token",
+                "write at least `1s`, and no more than users.refresh_token".to_owned(),
+            );
+        }
+        for (key, number) in [
+            ("users.signing_key_days", users.signing_key_days),
+            ("users.login_attempts", users.login_attempts),
+            ("users.login_attempts_per_address", users.login_attempts_per_address),
+        ] {
+            if number == 0 {
+                return invalid(key, "write at least 1".to_owned());
+            }
+        }
         Ok(())
     }
 }
@@ -315,6 +335,9 @@ mod tests {
             ("log = \"x=y=z\"", "log"),
             ("public_url = \"ftp://x\"", "public_url"),
             ("[service]\nqueue = 0", "service.queue"),
+            ("[users]\naccess_token = \"0s\"", "users.access_token"),
+            ("[users]\naccess_token = \"2h\"\nrefresh_token = \"1h\"", "users.access_token"),
+            ("[users]\nlogin_attempts = 0", "users.login_attempts"),
         ] {
             let error = load(text, &[], &[]).unwrap_err().to_string();
             assert!(error.contains(&format!("`{key}`")), "{error}");

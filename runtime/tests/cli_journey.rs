@@ -79,7 +79,7 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server on an empty folder; answers its URL and the operator's token, too.
+/// Starts a server on an empty folder and makes its operator; answers its URL and the operator's access token, too.
 fn serve(folder: &Path) -> (Server, String, String) {
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder);
@@ -94,8 +94,23 @@ fn serve(folder: &Path) -> (Server, String, String) {
         found.unwrap_or_else(|| panic!("the server does not say: {words}"))
     };
     let url = after("Headgate listens at ");
-    let token = after("export HEADGATE_TOKEN=");
+    let setup = format!("hg_setup_{}", after("  hg_setup_"));
+    let token = set_up(folder, &url, &setup);
     (server, url, token)
+}
+
+/// Makes the first operator; answers the access token.
+fn set_up(folder: &Path, url: &str, setup: &str) -> String {
+    let config = folder.join("config");
+    let mut command = Command::new(PROGRAM);
+    command.args(["login", "--setup", "--email", "ada@example.com", "--url", url]).env("XDG_CONFIG_HOME", &config);
+    let mut login = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let input = format!("{setup}\ncorrect horse battery\n");
+    std::io::Write::write_all(&mut login.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    assert!(login.wait().unwrap().success());
+    let sessions = std::fs::read(config.join("headgate/sessions.json")).unwrap();
+    let sessions: serde_json::Value = serde_json::from_slice(&sessions).unwrap();
+    sessions[url]["access_token"].as_str().unwrap().to_owned()
 }
 
 /// Makes a crate from the template, with the dependencies' versions of this workspace.
@@ -149,7 +164,7 @@ async fn from_a_new_crate_to_a_recorded_run() {
 
     let runs = terminal.run("runs --json").json();
     let callers: Vec<_> = runs.as_array().unwrap().iter().map(|run| run["caller"].as_str().unwrap()).collect();
-    assert_eq!(callers, ["Operator: Run Once", "Operator: Run Once", "Key: erp"]);
+    assert_eq!(callers, ["User: ada@example.com", "User: ada@example.com", "Key: erp"]);
     let id = runs[2]["id"].as_str().unwrap();
     assert_eq!(terminal.run(&format!("runs {id} --json")).json()["outcome"]["response"]["status"], 200);
     let logged = terminal.run(&format!("logs {id} --json")).json();

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+const PASSWORD: &str = "correct horse battery";
 const ANY_PORT: &str = "127.0.0.1:0";
 
 fn headgate(folder: &Path) -> Command {
@@ -18,6 +19,7 @@ fn headgate(folder: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    command.env("XDG_CONFIG_HOME", folder.join("config"));
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -30,6 +32,18 @@ fn fails(command: &mut Command) -> String {
     said
 }
 
+/// `headgate login`, with what is asked for on standard input.
+fn log_in(folder: &Path, address: &str, arguments: &[&str], input: &str) {
+    let mut command = headgate(folder);
+    command.arg("login").args(arguments).args(["--url", &format!("http://{address}")]).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let (told, said) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert_eq!(status.code(), Some(0), "{told}{said}");
+    assert!(told.contains("as ada@example.com") && !told.contains(PASSWORD), "{told}");
+}
+
 /// A server that has said where it listens.
 struct Server {
     child: Child,
@@ -37,8 +51,8 @@ struct Server {
     /// Kept open, as a terminal is.
     _out: Lines<BufReader<ChildStdout>>,
     address: String,
-    /// At the first start on a folder.
-    token: Option<String>,
+    /// While there is no operator.
+    setup: Option<String>,
 }
 
 impl Server {
@@ -50,10 +64,20 @@ impl Server {
             panic!("no server in {}: {:?}", folder.display(), log.collect::<Vec<_>>());
         };
         let address = greeting.strip_prefix("Headgate listens at http://").unwrap().to_owned();
-        let token = first.then(|| {
-            out.find_map(|line| line.unwrap().trim().strip_prefix("export HEADGATE_TOKEN=").map(str::to_owned)).unwrap()
+        let setup = first.then(|| {
+            let mut lines = out.by_ref().map(|line| line.unwrap().trim().to_owned());
+            lines.find(|line| line.starts_with("hg_setup_")).unwrap()
         });
-        Self { child, log, _out: out, address, token }
+        Self { child, log, _out: out, address, setup }
+    }
+
+    /// Makes the first operator, whose session the commands in the folder go by; answers the access token.
+    fn set_up(&self, folder: &Path) -> String {
+        let setup = self.setup.as_deref().unwrap();
+        log_in(folder, &self.address, &["--setup"], &format!("{setup}\nada@example.com\n{PASSWORD}\n"));
+        let sessions = std::fs::read_to_string(folder.join("config/headgate/sessions.json")).unwrap();
+        let sessions: serde_json::Value = serde_json::from_str(&sessions).unwrap();
+        sessions[format!("http://{}", self.address)]["access_token"].as_str().unwrap().to_owned()
     }
 
     fn signal(&self, signal: &str) {
@@ -73,35 +97,37 @@ fn folder() -> TempDir {
 }
 
 #[test]
-fn a_signal_ends_the_server_in_order_and_the_token_is_shown_once() {
+fn a_signal_ends_the_server_in_order_and_the_setup_token_is_for_one_use() {
     for signal in ["-TERM", "-INT"] {
         let folder = folder();
         let server = Server::start(folder.path(), true, &mut headgate(folder.path()));
-        let (url, token) = (format!("http://{}", server.address), server.token.clone().unwrap());
+        let (url, setup) = (format!("http://{}", server.address), server.setup.clone().unwrap());
+        server.set_up(folder.path());
         let client = |arguments: &[&str]| {
-            headgate(folder.path())
-                .args(arguments)
-                .env("HEADGATE_URL", &url)
-                .env("HEADGATE_TOKEN", &token)
-                .output()
-                .unwrap()
+            let output = headgate(folder.path()).args(arguments).env("HEADGATE_URL", &url).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8(output.stderr).unwrap());
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
         };
-        assert!(client(&["groups", "create", "acme"]).status.success());
-        let groups = client(&["--json", "groups", "list"]);
-        let groups: serde_json::Value = serde_json::from_slice(&groups.stdout).unwrap();
-        assert_eq!(groups[0]["name"], "acme");
+        client(&["--json", "groups", "create", "acme"]);
+        assert_eq!(client(&["--json", "groups", "list"])[0]["name"], "acme");
+        client(&["--json", "logout"]);
+        let said = fails(headgate(folder.path()).args(["groups", "list", "--url", &url]));
+        assert!(said.contains("headgate login"), "{said}");
+        let mut again = headgate(folder.path());
+        again.args(["login", "--setup", "--email", "eve@example.com", "--url", &url]).stdin(Stdio::piped());
+        let mut again = again.spawn().unwrap();
+        again.stdin.take().unwrap().write_all(format!("{setup}\n{PASSWORD}\n").as_bytes()).unwrap();
+        assert!(!again.wait().unwrap().success(), "the setup token was taken twice");
 
         server.signal(signal);
         let (status, log) = server.wait();
         assert_eq!(status, Some(0), "{log}");
-        assert!(log.contains("stopped") && !log.contains(&token), "{log}");
+        assert!(log.contains("stopped") && !log.contains(&setup) && !log.contains(PASSWORD), "{log}");
 
         let again = Server::start(folder.path(), false, &mut headgate(folder.path()));
+        log_in(folder.path(), &again.address, &["--email", "ada@example.com"], &format!("{PASSWORD}\n"));
         let url = format!("http://{}", again.address);
-        let kept = headgate(folder.path())
-            .args(["groups", "show", "acme", "--url", &url])
-            .env("HEADGATE_TOKEN", &token)
-            .output();
+        let kept = headgate(folder.path()).args(["groups", "show", "acme", "--url", &url]).output();
         assert!(kept.unwrap().status.success());
         again.signal(signal);
         assert_eq!(again.wait().0, Some(0));
@@ -114,7 +140,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(folder.path(), true, &mut headgate(folder.path()));
     // A request whose body never comes to its end keeps the server waiting.
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    let token = server.token.as_deref().unwrap();
+    let token = server.set_up(folder.path());
     let head = format!(
         "PUT /api/v1/groups/acme/connectors HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
     );
@@ -153,7 +179,8 @@ fn what_stops_a_start_is_said() {
     let said = fails(headgate(folder.path()).args(["serve", "--listen", ANY_PORT]));
     assert!(said.contains("is missing") && said.contains("HEADGATE_KEY"), "{said}");
 
-    let server = Server::start(folder.path(), false, headgate(folder.path()).env("HEADGATE_KEY", right.trim()));
+    // Still without an operator, and so with another setup token.
+    let server = Server::start(folder.path(), true, headgate(folder.path()).env("HEADGATE_KEY", right.trim()));
     server.signal("-TERM");
     assert_eq!(server.wait().0, Some(0));
 }

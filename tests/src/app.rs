@@ -9,11 +9,18 @@ use headgate::service::Clock;
 use headgate::settings::Settings;
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::guests;
 
+/// Who may do everything.
+pub const OPERATOR: &str = "operator@example.com";
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse battery";
+/// A session that outlives every story, whatever its clock does.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How long a story waits for a condition before it gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -66,10 +73,13 @@ impl TestApp {
         // Many servers share the address space of one test process.
         settings.wasm.flow_instances = 16;
         settings.wasm.connector_instances = 16;
+        settings.users.access_token = FOREVER;
+        settings.users.refresh_token = FOREVER;
         change(&mut settings);
         let app = App::start_with_clock(settings.clone(), None, clock.clone()).await.unwrap();
-        let token = operator_token(&app);
-        let test = Self { app, settings, clock, dir, token, client: client() };
+        let mut test = Self { app, settings, clock, dir, token: String::new(), client: client() };
+        let setup = test.app.setup_token().unwrap().expose_secret().to_owned();
+        test.token = text(&test.set_up(&setup, OPERATOR).await["access_token"]);
         test.post("/groups", json!({"name": "acme"})).await;
         test
     }
@@ -104,7 +114,7 @@ impl TestApp {
         format!("http://{}", self.app.address())
     }
 
-    /// The operator's token.
+    /// The access token of an operator, who may do everything.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -114,6 +124,30 @@ impl TestApp {
         &self.app
     }
 
+    /// Sets a user's password with a one-time token; answers their session.
+    pub async fn set_up(&self, token: &str, email: &str) -> Value {
+        let body = json!({"token": token, "email": email, "password": PASSWORD});
+        succeeded(self.client.post(format!("{}/api/v1/auth/setup", self.url())).json(&body)).await
+    }
+
+    /// Makes a user who belongs to no group; answers their session.
+    pub async fn stranger(&self, email: &str) -> Value {
+        let invited = self.post("/users", json!({ "email": email })).await;
+        self.set_up(invited["setup_token"].as_str().unwrap(), email).await
+    }
+
+    /// Makes a user who is a member of `acme`; answers their access token.
+    pub async fn user(&self, email: &str, role: &str) -> String {
+        let session = self.stranger(email).await;
+        self.post("/groups/acme/members", json!({"email": email, "role": role})).await;
+        text(&session["access_token"])
+    }
+
+    /// A management request of somebody else than the operator; `path` follows `/api/v1`.
+    pub fn manage_as(&self, token: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}/api/v1{path}", self.url())).bearer_auth(token)
+    }
+
     /// A client that follows no redirects.
     pub fn client(&self) -> &reqwest::Client {
         &self.client
@@ -121,7 +155,7 @@ impl TestApp {
 
     /// A management request; `path` follows `/api/v1`.
     pub fn manage(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}/api/v1{path}", self.url())).bearer_auth(&self.token)
+        self.manage_as(&self.token, method, path)
     }
 
     /// A management request that must succeed.
@@ -212,11 +246,6 @@ impl TestApp {
 
 pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap()
-}
-
-fn operator_token(app: &App) -> String {
-    use secrecy::ExposeSecret as _;
-    app.operator_token().unwrap().expose_secret().to_owned()
 }
 
 fn text(value: &Value) -> String {

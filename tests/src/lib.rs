@@ -26,5 +26,5 @@ pub mod logs;
 pub mod process;
 
 pub use answer::Answer;
-pub use app::{Key, TestApp, Trigger};
+pub use app::{Key, OPERATOR, PASSWORD, TestApp, Trigger};
 pub use hostile::{Ended, Hostile};

@@ -59,7 +59,7 @@ pub struct Ended {
 impl Process {
     /// Starts a server on a data folder, with settings as variables: `("SERVICE__QUEUE", "3")`.
     ///
-    /// `token` is the operator's, made at the folder's first start.
+    /// `token` is an operator's access token, from an earlier server on the folder.
     pub async fn start(folder: &Path, token: &str, settings: &[(&str, &str)]) -> Self {
         match Self::try_start(folder, token, settings).await {
             Ok(process) => process,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
+use jiff::Timestamp;
 use reqwest::Response;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -11,6 +12,8 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use crate::cli::error::CliError;
+use crate::cli::sessions::{Sessions, StoredSession};
+use crate::http::auth::SessionView;
 use crate::http::problem::ProblemBody;
 
 /// Where a server is looked for.
@@ -26,6 +29,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<SecretString>,
+    sessions: Option<Sessions>,
 }
 
 impl Client {
@@ -41,7 +45,17 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|source| CliError::Broken { url: url.to_owned(), source })?;
-        Ok(Self { http, base, token })
+        Ok(Self { http, base, token, sessions: None })
+    }
+
+    /// The same, with the session that `headgate login` kept, where there is no token.
+    pub(super) fn with_sessions(self, sessions: Option<Sessions>) -> Self {
+        Self { sessions, ..self }
+    }
+
+    /// The server's name among the kept sessions.
+    pub(super) fn server(&self) -> String {
+        self.shown()
     }
 
     /// Reads what stands at a path below `/api/v1`; each part is encoded.
@@ -89,6 +103,21 @@ impl Client {
         self.answer(self.request(Method::DELETE, self.url(path))).await.map(drop)
     }
 
+    /// Posts without a body, where nothing is answered.
+    pub(super) async fn post_only(&self, path: &[&str]) -> Result<(), CliError> {
+        self.answer(self.request(Method::POST, self.url(path))).await.map(drop)
+    }
+
+    /// Sends JSON to an operation that is open to everybody, and reads the answer.
+    pub(super) async fn send_openly<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        let answer = self.exchange(self.request(Method::POST, self.url(path)).json(body)).await?;
+        self.read(answer).await
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
@@ -100,20 +129,60 @@ impl Client {
     }
 
     fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, url);
-        match &self.token {
-            Some(token) => request.bearer_auth(token.expose_secret()),
-            None => request,
+        self.http.request(method, url)
+    }
+
+    /// What proves who calls: the token that was given, or the access token of the kept session.
+    async fn token(&self) -> Result<Option<SecretString>, CliError> {
+        let Some(sessions) = self.sessions.as_ref().filter(|_| self.token.is_none()) else {
+            return Ok(self.token.clone());
+        };
+        let server = self.server();
+        let fresh = |session: &StoredSession| session.is_fresh(Timestamp::now());
+        match sessions.get(&server)? {
+            None => return Ok(None),
+            Some(session) if fresh(&session) => return Ok(Some(session.access_token.into())),
+            Some(_) => {}
         }
+        let locked = sessions.lock().await?;
+        // Another command may have refreshed it meanwhile.
+        let Some(session) = sessions.get(&server)? else { return Ok(None) };
+        if fresh(&session) {
+            return Ok(Some(session.access_token.into()));
+        }
+        let body = serde_json::json!({"refresh_token": session.refresh_token});
+        let refreshed = match self.send_openly::<SessionView>(&["auth", "refresh"], &body).await {
+            Err(error @ CliError::Refused { status: 401, .. }) => {
+                locked.put(&server, None)?;
+                return Err(error);
+            }
+            refreshed => refreshed?,
+        };
+        locked.put(&server, Some(StoredSession::new(&refreshed, Timestamp::now())))?;
+        Ok(Some(refreshed.access_token.into()))
     }
 
     async fn json<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, CliError> {
-        let body = self.answer(request).await?.bytes().await.map_err(|source| self.broken(source))?;
+        let answer = self.answer(request).await?;
+        self.read(answer).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, answer: Response) -> Result<T, CliError> {
+        let body = answer.bytes().await.map_err(|source| self.broken(source))?;
         serde_json::from_slice(&body).map_err(|error| self.not_headgate(error.to_string()))
     }
 
-    /// The answer, if it is not an error.
+    /// The answer to whoever calls, if it is not an error.
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Response, CliError> {
+        let request = match self.token().await? {
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        };
+        self.exchange(request).await
+    }
+
+    /// The answer, if it is not an error.
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Response, CliError> {
         let answer = request.send().await.map_err(|source| {
             let url = self.shown();
             if source.is_connect() { CliError::Unreachable { url } } else { CliError::Broken { url, source } }
@@ -166,7 +235,7 @@ fn with_query(mut url: Url, query: &[(&str, Option<String>)]) -> Url {
 
 fn hint(status: StatusCode) -> Option<&'static str> {
     match status {
-        StatusCode::UNAUTHORIZED => Some("The commands take it from HEADGATE_TOKEN"),
+        StatusCode::UNAUTHORIZED => Some("Log in with `headgate login`, or set HEADGATE_TOKEN"),
         StatusCode::NOT_FOUND => Some("`list` shows what there is in the group; --group names another"),
         _ => None,
     }

@@ -40,6 +40,9 @@ pub(super) struct Demo {
     data_dir: Option<PathBuf>,
 }
 
+/// Letters and digits of the operator's password: 119 bits.
+const PASSWORD_LENGTH: usize = 20;
+
 /// Where the demo's data is.
 enum Folder {
     Temporary(TempDir),
@@ -87,12 +90,14 @@ impl Demo {
         let crm = self.start_crm(&secret, stopping, &mut story).await?;
         let folder = self.folder()?;
         let app = self.start_server(&folder, &crm, &mut story).await?;
-        let token = app.operator_token().cloned().ok_or_else(|| {
+        let setup = app.setup_token().cloned().ok_or_else(|| {
             CliError::Usage(format!("{} was used before. Choose an empty folder for the demo", folder.path().display()))
         })?;
-        let client = Client::new(&format!("http://{}", app.address()), Some(token.clone()))?;
+        let client = Client::new(&format!("http://{}", app.address()), None)?;
+        let password = SecretString::from(random_text(PASSWORD_LENGTH, random));
+        let client = journey::become_operator(client, &setup, &password, &mut story).await?;
         let url = app.public_url().to_owned();
-        let mut journey = Journey { story, client, url, token, secret, crm, deployed: None };
+        let mut journey = Journey { story, client, url, password, secret, crm, deployed: None };
         journey.go(guests, folder.path()).await?;
         Ok(Running { app, journey, _folder: folder })
     }
@@ -148,7 +153,6 @@ impl Demo {
         ))?;
         story.say("connections may not reach private addresses, so the operator exempts the stand-in, as for any app in-house:")?;
         story.say(&format!("egress.allow_private = [\"{exemption}\"]"))?;
-        story.say("an operator's token was made; all that follows goes through the HTTP API with it")?;
         Ok(app)
     }
 

@@ -6,6 +6,7 @@ use http::Method;
 use crate::cli::output::{facts, table, time};
 use crate::cli::{CliError, Context};
 use crate::domain::id::{Environment, GroupId};
+use crate::domain::user::Email;
 use crate::http::groups::{GroupView, NewGroup};
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,9 @@ pub(super) enum Command {
         /// An environment besides `production` and `test`; may be repeated.
         #[arg(long = "environment", value_name = "ENV")]
         environments: Vec<Environment>,
+        /// The address of the user who becomes its first owner.
+        #[arg(long, value_name = "EMAIL")]
+        owner: Option<Email>,
     },
     /// Shows a group.
     Show {
@@ -43,8 +47,8 @@ impl Command {
                     table(["name", "environments", "created", "description"], groups.iter().map(row), none)
                 })
             }
-            Self::Create { name, description, environments } => {
-                let new = NewGroup { name, description, environments };
+            Self::Create { name, description, environments, owner } => {
+                let new = NewGroup { name, description, environments, owner };
                 let group: GroupView = context.client.send(Method::POST, &["groups"], &new).await?;
                 context.output.show(&group, show)
             }

@@ -75,6 +75,28 @@ impl Source {
     }
 }
 
+/// Reads what is no secret: asked for on the terminal, or a line of standard input where there is none.
+pub(super) fn read_plain(what: &str) -> Result<String, CliError> {
+    use secrecy::ExposeSecret as _;
+    if !io::stdin().is_terminal() {
+        return Ok(from_line(&mut io::stdin().lock(), what)?.expose_secret().to_owned());
+    }
+    let terminal = Term::stderr();
+    terminal.write_str(&format!("{what}: ")).map_err(CliError::Output)?;
+    let text = terminal.read_line().map_err(CliError::Output)?;
+    if text.is_empty() { Err(CliError::Usage(format!("nothing was entered for {what}"))) } else { Ok(text) }
+}
+
+/// Reads a password to be set: on the terminal twice, so that a mistyped one is noticed.
+pub(super) fn read_new_password(what: &str) -> Result<SecretString, CliError> {
+    use secrecy::ExposeSecret as _;
+    let password = Source::Ask.read(what)?;
+    if io::stdin().is_terminal() && ask("the same again")?.expose_secret() != password.expose_secret() {
+        return Err(CliError::Usage("the two passwords differ. Try again".to_owned()));
+    }
+    Ok(password)
+}
+
 fn ask(what: &str) -> Result<SecretString, CliError> {
     let terminal = Term::stderr();
     terminal.write_str(&format!("{what} (hidden): ")).map_err(CliError::Output)?;

@@ -102,22 +102,23 @@ pub(super) fn start_log(settings: &Settings) {
     }
 }
 
-/// Says where the server is and, once, the operator's token. A token that nobody could read ends the start: it is
-/// not to be had again.
+/// Says where the server is and, while it has no operator, how to become one. A token that nobody could read ends the
+/// start, as nobody could use the server.
 fn greet(app: &App) -> Result<(), CliError> {
     let at = format!("Headgate listens at {}", app.public_url());
-    let Some(token) = app.operator_token() else {
+    let Some(token) = app.setup_token() else {
         if let Err(error) = line(&at) {
             tracing::warn!(error = %error.report(), "standard output is closed");
         }
         return Ok(());
     };
     let text = format!(
-        "{at}\n\nThis is the operator's token. It is shown now and never again; whoever has it administers this server:\n\n  export HEADGATE_TOKEN={}\n",
-        token.expose_secret()
+        "{at}\n\nIt has no operator yet. This token makes one, once; whoever has it administers this server:\n\n  {}\n\nIn another terminal, enter it with an address and a password of your choice:\n\n  headgate login --setup --url http://{}\n",
+        token.expose_secret(),
+        app.address()
     );
     line(&text).map_err(|_| {
-        let lost = "the operator's token cannot be shown, as standard output is closed. Remove the data folder, which is still empty, and start again";
+        let lost = "the setup token cannot be shown, as standard output is closed. Start again with it open; a new token is made then";
         CliError::Server(anyhow::Error::msg(lost))
     })
 }

@@ -298,6 +298,7 @@ actions! {
     ChangePassword "self.change-password": Need::SignedIn, None;
     LogIn "self.login": Need::SignedIn, None;
     SetUp "self.set-up": Need::SignedIn, None;
+    EndStolenSession "self.refresh-token-reused": Need::SignedIn, None;
     ChangeSettings "settings.change": Need::Operator, None;
 }
 

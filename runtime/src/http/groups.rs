@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::domain::group::Group;
 use crate::domain::id::{Environment, GroupId};
+use crate::domain::user::Email;
 use crate::http::ApiState;
 use crate::http::extract::{Body, Named};
 use crate::http::problem::{Problem, ProblemBody};
@@ -28,6 +29,10 @@ pub struct NewGroup {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     pub environments: Vec<Environment>,
+    /// The address of the user who becomes its first owner; nobody when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "ada@example.com")]
+    pub owner: Option<Email>,
 }
 
 /// A group.
@@ -74,7 +79,7 @@ pub async fn create(
     State(api): State<ApiState>,
     Body(new): Body<NewGroup>,
 ) -> Result<(StatusCode, Json<GroupView>), Problem> {
-    let group = api.service.create_group(&actor, new.name, new.description, new.environments).await?;
+    let group = api.service.create_group(&actor, new.name, new.description, new.environments, new.owner).await?;
     Ok((StatusCode::CREATED, Json(GroupView::from(&*group))))
 }
 

@@ -135,6 +135,10 @@ impl From<ServiceError> for Problem {
         let message = error.to_string();
         match error {
             ServiceError::Unauthenticated(error) => error.into(),
+            ServiceError::Login(error) => Self::new(StatusCode::UNAUTHORIZED, error.code(), message),
+            ServiceError::TooManyAttempts { retry_after } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message).retry_after(retry_after)
+            }
             ServiceError::Forbidden(denial) => denied(&denial),
             ServiceError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
@@ -165,6 +169,7 @@ impl From<ServiceError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::user::LoginError;
 
     fn parts(error: ServiceError) -> (u16, String, ProblemBody, http::HeaderMap) {
         let problem = Problem::from(error);
@@ -180,6 +185,8 @@ mod tests {
         let text = || "why".to_owned();
         for (error, status, code) in [
             (ServiceError::Forbidden(Denial::Operator), 403, "operators_only"),
+            (ServiceError::Login(LoginError::Credentials), 401, "wrong_credentials"),
+            (ServiceError::TooManyAttempts { retry_after: Duration::from_secs(5) }, 429, "too_many_attempts"),
             (ServiceError::NotFound { what: "Flow" }, 404, "not_found"),
             (ServiceError::Invalid(text()), 400, "invalid_request"),
             (ServiceError::Conflict(text()), 409, "conflict"),

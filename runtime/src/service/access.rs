@@ -1,4 +1,4 @@
-//! Who calls: API keys for webhooks, the operator's token for management.
+//! Who calls: API keys for webhooks, users with their sessions for management.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,17 +7,10 @@ use crate::domain::api_key::{ApiKey, AuthError, KEY_PREFIX, PlainApiKey};
 use crate::domain::audit::AuditActor;
 use crate::domain::id::{Environment, FlowId, GroupId, SessionId};
 use crate::domain::permission::{Action, Denial, Need};
-use crate::domain::secret::{self, Pepper, SECRET_LENGTH, SecretHash};
 use crate::domain::user::User;
 use crate::service::Service;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
-use crate::service::record::{decode, encode};
-use crate::service::vault::random;
-use crate::store::{Batch, Store};
-
-const OPERATOR_TOKEN: &str = "server/operator-token";
-const OPERATOR_PREFIX: &str = "hg_op_";
 
 /// Somebody whose identity was proven, and where their request came from.
 #[derive(Debug, Clone)]
@@ -29,8 +22,6 @@ pub struct Actor {
 /// Who somebody is.
 #[derive(Debug, Clone)]
 pub enum Who {
-    /// Whoever has the operator's token.
-    Operator,
     /// A person who logged in.
     User {
         /// Who.
@@ -71,7 +62,7 @@ impl Actor {
         let not_found = || ServiceError::NotFound { what: "Group" };
         let Some(known) = catalog.groups.get(group) else { return Err(not_found()) };
         match &self.who {
-            Who::Operator | Who::System => Ok(()),
+            Who::System => Ok(()),
             Who::User { user, .. } if user.operator => Ok(()),
             Who::User { user, .. } => {
                 let role = catalog.role(&known.id, &user.id).ok_or_else(not_found)?;
@@ -90,7 +81,7 @@ impl Actor {
     /// Whether this actor may do something that belongs to no group.
     pub fn authorise_server(&self, action: Action) -> Result<(), ServiceError> {
         match (&self.who, action.need()) {
-            (Who::Operator | Who::System, _) => Ok(()),
+            (Who::System, _) => Ok(()),
             (Who::User { user, .. }, _) if user.operator => Ok(()),
             (Who::User { .. }, Need::SignedIn) => Ok(()),
             (Who::User { .. }, _) => Err(Denial::Operator.into()),
@@ -129,33 +120,11 @@ impl Actor {
     /// How the audit log names this actor.
     pub fn for_audit(&self) -> AuditActor {
         let (kind, id, name) = match &self.who {
-            Who::Operator => ("system", String::new(), "operator's token".to_owned()),
             Who::User { user, .. } => ("user", user.id.to_string(), user.email.to_string()),
             Who::Key(key) => ("api_key", key.id.to_string(), key.name.to_string()),
             Who::System => ("system", String::new(), "headgate".to_owned()),
         };
         AuditActor { kind: kind.to_owned(), id, name }
-    }
-}
-
-/// The operator's token, as a hash.
-pub(super) struct OperatorToken(SecretHash);
-
-impl OperatorToken {
-    /// Reads the token's hash, or makes a token and answers it in clear, once.
-    pub(super) async fn load_or_create(
-        store: &dyn Store,
-        pepper: &Pepper,
-    ) -> Result<(Self, Option<String>), ServiceError> {
-        let doing = "reading the operator's token";
-        if let Some(record) = store.get(OPERATOR_TOKEN).map_err(ServiceError::internal(doing))? {
-            return Ok((Self(decode(&record.value)?), None));
-        }
-        let token = format!("{OPERATOR_PREFIX}{}", secret::random_text(SECRET_LENGTH, random));
-        let hash = SecretHash::of(&token, pepper);
-        let batch = Batch::new().require_absent(OPERATOR_TOKEN).put(OPERATOR_TOKEN, encode(&hash));
-        store.commit(batch).await.map_err(ServiceError::internal(doing))?;
-        Ok((Self(hash), Some(token)))
     }
 }
 
@@ -244,11 +213,13 @@ impl Service {
     /// Who manages, from the bearer token of a request.
     pub fn authenticate_actor(&self, token: Option<&str>, address: Option<IpAddr>) -> Result<Actor, AuthError> {
         let token = token.ok_or(AuthError::MissingToken)?;
-        if self.operator.0.matches(&SecretHash::of(token, &self.pepper)) {
-            Ok(Actor::new(Who::Operator, address))
-        } else {
-            Err(AuthError::InvalidToken)
-        }
+        self.authenticate_token(token, address)
+    }
+
+    /// Who has an access token: a user whose session lives.
+    fn authenticate_token(&self, token: &str, address: Option<IpAddr>) -> Result<Actor, AuthError> {
+        let (user, session) = self.session_user(token).ok_or(AuthError::InvalidToken)?;
+        Ok(Actor::new(Who::User { user, session }, address))
     }
 }
 
@@ -256,6 +227,7 @@ impl Service {
 mod tests {
     use super::*;
     use crate::domain::id::Environment;
+    use crate::service::vault::random;
 
     fn key() -> PlainApiKey {
         PlainApiKey::generate(&Environment::test(), random)

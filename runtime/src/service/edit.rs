@@ -84,6 +84,16 @@ impl Edit {
         self.batch = std::mem::take(&mut self.batch).put(key, value);
     }
 
+    /// Takes out something beside the catalog, in the same commit. The audit log does not show it.
+    pub fn remove_beside(&mut self, key: &str) {
+        self.batch = std::mem::take(&mut self.batch).delete(key);
+    }
+
+    /// Names who makes the change, where that is known only after it began, as in a login.
+    pub(super) fn set_actor(&mut self, actor: Actor) {
+        self.actor = actor;
+    }
+
     fn note(
         &mut self,
         (noun, id): (String, String),
@@ -95,17 +105,34 @@ impl Edit {
 
     /// Commits, then lets everybody see it. It is finished even when the caller has gone away meanwhile.
     pub async fn save(self) -> Result<(), ServiceError> {
-        let Self { service, next, batch, actor, action, group, changes, mut turn } = self;
+        let Self { service, next, batch, actor, action, group, changes, turn } = self;
         let (batch, head) = service.note_in_audit(batch, &turn, &actor, action, group, changes);
-        let saved = tokio::spawn(async move {
-            service.store.commit(batch).await?;
-            service.catalog.store(Arc::new(next));
-            *turn = head;
-            Ok::<_, crate::store::StoreError>(())
-        });
-        match saved.await {
-            Ok(result) => result.map_err(ServiceError::internal("committing a change")),
-            Err(panic) => Err(ServiceError::internal("committing a change")(panic)),
-        }
+        commit(service, next, batch, turn, head).await
+    }
+
+    /// [`Self::save`] without an entry of the audit log, for what nobody decided: a session that goes on or runs out.
+    pub(super) async fn save_unaudited(self) -> Result<(), ServiceError> {
+        let Self { service, next, batch, turn, .. } = self;
+        let head = turn.clone();
+        commit(service, next, batch, turn, head).await
+    }
+}
+
+async fn commit(
+    service: Arc<Service>,
+    next: Catalog,
+    batch: Batch,
+    mut turn: OwnedMutexGuard<AuditHead>,
+    head: AuditHead,
+) -> Result<(), ServiceError> {
+    let saved = tokio::spawn(async move {
+        service.store.commit(batch).await?;
+        service.catalog.store(Arc::new(next));
+        *turn = head;
+        Ok::<_, crate::store::StoreError>(())
+    });
+    match saved.await {
+        Ok(result) => result.map_err(ServiceError::internal("committing a change")),
+        Err(panic) => Err(ServiceError::internal("committing a change")(panic)),
     }
 }

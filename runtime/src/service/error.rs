@@ -11,6 +11,7 @@ use crate::domain::connection::ConnectionError;
 use crate::domain::id::ParseIdError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
+use crate::domain::user::LoginError;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
 #[derive(Debug, Error)]
@@ -18,6 +19,15 @@ pub enum ServiceError {
     /// Who calls could not be told.
     #[error("{0}")]
     Unauthenticated(#[from] AuthError),
+    /// Somebody was not let in.
+    #[error("{0}")]
+    Login(#[from] LoginError),
+    /// Somebody tried to get in too often.
+    #[error("Too many attempts to log in. Try again in {} s", .retry_after.as_secs().max(1))]
+    TooManyAttempts {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Who calls is known and may not do this.
     #[error("{0}")]
     Forbidden(#[from] Denial),

@@ -39,7 +39,7 @@ impl fmt::Display for Caller {
             Self::RunOnce(actor) => match actor.who() {
                 Who::User { user, .. } => write!(f, "User: {}", user.email),
                 Who::Key(key) => write!(f, "Key: {}", key.name),
-                Who::Operator | Who::System => f.write_str("Operator: Run Once"),
+                Who::System => f.write_str("Headgate: Run Once"),
             },
         }
     }

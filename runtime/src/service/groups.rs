@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::group::Group;
 use crate::domain::id::{Environment, GroupId};
-use crate::domain::permission::Action;
+use crate::domain::permission::{Action, Role};
+use crate::domain::user::{Email, Member};
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
+use crate::service::members::known_user;
 use crate::service::record::Record;
 
 impl Service {
@@ -28,13 +30,15 @@ impl Service {
         catalog.groups.get(group).cloned().ok_or(ServiceError::NotFound { what: "Group" })
     }
 
-    /// Makes a group with the environments `production` and `test`, and more where they are named.
+    /// Makes a group with the environments `production` and `test`, and more where they are named; and with its first
+    /// owner, where one is named.
     pub async fn create_group(
         self: &Arc<Self>,
         actor: &Actor,
         id: GroupId,
         description: String,
         more: Vec<Environment>,
+        owner: Option<Email>,
     ) -> Result<Arc<Group>, ServiceError> {
         let mut environments = vec![Environment::production(), Environment::test()];
         for environment in more {
@@ -48,6 +52,11 @@ impl Service {
         }
         let group = Arc::new(Group { id, description, environments, created: self.now() });
         edit.put(Record::Group(group.clone()));
+        if let Some(owner) = owner {
+            let user = known_user(edit.catalog(), &owner)?.id.clone();
+            let member = Member { group: group.id.clone(), user, role: Role::Owner, since: group.created };
+            edit.put(Record::Member(Arc::new(member)));
+        }
         edit.save().await?;
         Ok(group)
     }

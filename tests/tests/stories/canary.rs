@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use headgate_tests::canary::Canary;
 use headgate_tests::canary::memory::{LinearMemory, linear_memories};
 use headgate_tests::crm::{Received, StandIn};
-use headgate_tests::{Hostile, logs};
+use headgate_tests::{Hostile, PASSWORD, logs};
 use serde_json::{Value, json};
 
 /// The secret of the connection. Every encoding changes it.
@@ -184,7 +184,8 @@ async fn no_answer_record_log_or_file_holds_a_secret() {
         ("the trigger's signing secret", SIGNING),
         ("the API key", key.as_str()),
         ("the API key's secret", key_secret),
-        ("the operator's token", &token),
+        ("the operator's access token", &token),
+        ("the operator's password", PASSWORD),
     ] {
         let canary = Canary::new(secret);
         for (place, text) in &read {

@@ -290,7 +290,7 @@ async fn runs_are_listed_newest_first_and_page_by_page() {
     for (n, flow) in ["one", "two", "one", "one"].into_iter().enumerate() {
         let run = app.post(&format!("/groups/acme/flows/{flow}/run"), json!({"event": n, "environment": "test"})).await;
         assert_eq!(run["outcome"]["response"]["body"]["text"], n.to_string());
-        assert_eq!((&run["caller"], &run["environment"]), (&json!("Operator: Run Once"), &json!("test")));
+        assert_eq!((&run["caller"], &run["environment"]), (&json!("User: operator@example.com"), &json!("test")));
         ids.insert(0, run["id"].clone());
     }
     let listed = async |query: &str| {
@@ -313,7 +313,7 @@ async fn a_change_is_whole_when_its_caller_goes_away() {
     let service = app.app().service().clone();
     let make = |name: &str| {
         let (service, name) = (service.clone(), name.parse().unwrap());
-        async move { service.create_group(&Actor::system(), name, String::new(), Vec::new()).await }
+        async move { service.create_group(&Actor::system(), name, String::new(), Vec::new(), None).await }
     };
     // Polled once and dropped: `turned-away` waits for its turn then, `gone` has handed over its commit.
     let turn = service.edit_server(&Actor::system(), Action::CreateGroup).await.unwrap();

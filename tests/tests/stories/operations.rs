@@ -20,11 +20,34 @@ enum Content {
 }
 use Content::{Json, Module, Nothing};
 
-/// Each operation once, those that end things last.
+/// Operations that bring a session, and so want none. They answer 401 to whoever has no right to one.
+const OPEN: &[(&str, &str, Content)] = &[
+    (
+        "POST",
+        "/auth/setup",
+        Json(r#"{"token": "hg_setup_wrong", "email": "a@example.com", "password": "correct horse"}"#),
+    ),
+    ("POST", "/auth/login", Json(r#"{"email": "a@example.com", "password": "wrong"}"#)),
+    ("POST", "/auth/refresh", Json(r#"{"refresh_token": "hg_refresh_wrong"}"#)),
+];
+
+/// Each other operation once, those that end things last.
 const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups", Nothing),
     ("POST", "/groups", Json(r#"{"name": "third"}"#)),
     ("GET", "/groups/{group}", Nothing),
+    ("GET", "/groups/{group}/members", Nothing),
+    ("POST", "/groups/{group}/members", Json(r#"{"email": "{stranger}", "role": "viewer"}"#)),
+    ("PATCH", "/groups/{group}/members/{member}", Json(r#"{"role": "editor"}"#)),
+    ("DELETE", "/groups/{group}/members/{member}", Nothing),
+    ("GET", "/users", Nothing),
+    ("POST", "/users", Json(r#"{"email": "new@example.com"}"#)),
+    ("GET", "/users/{stranger}", Nothing),
+    ("PATCH", "/users/{stranger}", Json(r#"{"name": "Stranger"}"#)),
+    ("POST", "/users/{stranger}/invite", Nothing),
+    ("DELETE", "/users/{stranger}", Nothing),
+    ("GET", "/auth/me", Nothing),
+    ("POST", "/auth/signing-keys/rotate", Nothing),
     ("GET", "/groups/{group}/api-keys", Nothing),
     ("POST", "/groups/{group}/api-keys", Json(r#"{"name": "another"}"#)),
     ("GET", "/groups/{group}/api-keys/{key}", Nothing),
@@ -56,6 +79,8 @@ const OPERATIONS: &[(&str, &str, Content)] = &[
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
     ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
     ("POST", "/groups/{group}/api-keys/{key}/revoke", Nothing),
+    ("POST", "/auth/password", Json(r#"{"current": "correct horse battery", "new": "correct horse battery"}"#)),
+    ("POST", "/auth/logout", Nothing),
 ];
 
 /// A group with one of each.
@@ -86,9 +111,15 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
     let run = text(&app.post(&at(&format!("/flows/{flow}/run")), json!({})).await["id"]);
     let slot = "app".to_owned();
+    let (member, stranger) = (format!("member@{group}.example"), format!("stranger@{group}.example"));
+    for email in [&member, &stranger] {
+        app.post("/users", json!({ "email": email })).await;
+    }
+    app.post(&at("/members"), json!({"email": member, "role": "viewer"})).await;
     let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
-    all.into_iter().chain(more).collect()
+    let people = [("member", member), ("stranger", stranger)];
+    all.into_iter().chain(more).chain(people).collect()
 }
 
 /// Ids and names of the right form that nobody has.
@@ -98,6 +129,7 @@ fn made_up(word: &str) -> String {
         "connection" | "spare" => format!("con_{}", "a".repeat(20)),
         "flow" => format!("flw_{}", "a".repeat(20)),
         "trigger" => format!("trg_{}", "a".repeat(20)),
+        "member" | "stranger" => "nobody@example.com".to_owned(),
         "run" => "01890000-0000-7000-8000-000000000000".to_owned(),
         _ => "nothing".to_owned(),
     }
@@ -139,12 +171,29 @@ async fn every_operation_is_in_the_table() {
         described
             .extend(operations.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
     }
-    let listed =
-        OPERATIONS.iter().map(|(method, path, _)| format!("{method} {}", path.replace("{spare}", "{connection}")));
+    let listed = OPERATIONS.iter().chain(OPEN).map(|(method, path, _)| format!("{method} {}", described_as(path)));
     let mut listed: Vec<_> = listed.collect();
     described.sort();
     listed.sort();
     assert_eq!(described, listed);
+}
+
+/// A path as the document has it.
+fn described_as(path: &str) -> String {
+    [("{spare}", "{connection}"), ("{member}", "{user}"), ("{stranger}", "{user}")]
+        .iter()
+        .fold(path.to_owned(), |path, (word, described)| path.replace(word, described))
+}
+
+#[tokio::test]
+async fn what_brings_a_session_wants_none_and_gives_none_for_nothing() {
+    let app = TestApp::start().await;
+    for operation in OPEN {
+        let answer = Answer::to(request(&app, operation, &Things::new())).await;
+        let (status, code, _) = answer.problem();
+        assert_eq!(status, 401, "{} {}", operation.0, operation.1);
+        assert_ne!(code, "missing_token", "{} {}", operation.0, operation.1);
+    }
 }
 
 #[tokio::test]
@@ -156,7 +205,7 @@ async fn every_operation_wants_the_token() {
         let name = format!("{} {}", operation.0, operation.1);
         let answer = Answer::to(request(&app, operation, &things)).await;
         assert_eq!((answer.status, answer.problem().1.as_str()), (401, "missing_token"), "{name}");
-        for wrong in ["hg_op_wrong", key.as_str(), &app.token()[..app.token().len() - 1]] {
+        for wrong in ["wrong", key.as_str(), &app.token()[..app.token().len() - 1]] {
             let answer = Answer::to(request(&app, operation, &things).bearer_auth(wrong)).await;
             assert_eq!((answer.status, answer.problem().1.as_str()), (401, "invalid_token"), "{name}");
             assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"");
@@ -173,7 +222,7 @@ async fn another_groups_things_look_like_things_that_do_not_exist() {
     app.post("/groups", json!({"name": "rival"})).await;
     let (acme, rival) = (things(&app, "acme").await, things(&app, "rival").await);
     let names = [("key", "key-of-acme".to_owned()), ("flow", "flow-of-acme".to_owned())];
-    let foreign = acme.into_iter().filter(|(word, _)| !matches!(*word, "group" | "slot")).chain(names);
+    let foreign = acme.into_iter().filter(|(word, _)| !matches!(*word, "group" | "slot" | "stranger")).chain(names);
     let mut compared = 0;
     for (word, thing) in foreign {
         for operation in OPERATIONS.iter().filter(|operation| mentions(operation, word)) {

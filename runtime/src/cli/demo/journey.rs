@@ -19,6 +19,7 @@ use crate::cli::{CliError, connections, runs, triggers};
 use crate::domain::id::{ConnectionId, Environment};
 use crate::domain::run::RunState;
 use crate::http::api_keys::{CreatedApiKey, NewApiKey};
+use crate::http::auth::SessionView;
 use crate::http::connections::ConnectionView;
 use crate::http::connectors::ConnectorView;
 use crate::http::flows::{BindSlot, FlowView, NewFlow, Publish, VersionView};
@@ -28,6 +29,8 @@ use crate::http::runs::RunView;
 use crate::http::triggers::TriggerView;
 
 const GROUP: &str = "demo";
+/// Who does everything: the demo's operator.
+const OPERATOR: &str = "operator@example.com";
 const FLOW: &str = "update-lead-status";
 const ECHO: &str = "echo";
 const STATUS: &str = "hs_lead_status";
@@ -43,7 +46,7 @@ pub(super) struct Journey {
     /// Where the server is reached.
     pub(super) url: String,
     /// The operator's.
-    pub(super) token: SecretString,
+    pub(super) password: SecretString,
     /// What the CRM wants, and no guest sees.
     pub(super) secret: SecretString,
     pub(super) crm: Crm,
@@ -68,6 +71,20 @@ fn deal(email: &str) -> Value {
     json!({"deal": {"id": "9001", "stage": "closedwon"}, "contact": {"email": email}})
 }
 
+/// Sets the server up with its first operator; answers a client in their name.
+pub(super) async fn become_operator(
+    client: Client,
+    setup: &SecretString,
+    password: &SecretString,
+    story: &mut Story,
+) -> Result<Client, CliError> {
+    let body = json!({"token": setup.expose_secret(), "email": OPERATOR, "password": password.expose_secret()});
+    let session: SessionView = client.send_openly(&["auth", "setup"], &body).await?;
+    story
+        .say(&format!("its one-time token made {OPERATOR} the operator; all that follows goes through the HTTP API"))?;
+    Client::new(&client.server(), Some(session.access_token.into()))
+}
+
 impl Journey {
     /// Sets everything up, fires webhooks, and looks at what was recorded.
     pub(super) async fn go(&mut self, guests: Guests, data: &Path) -> Result<(), CliError> {
@@ -90,8 +107,12 @@ impl Journey {
 
     async fn make_group(&mut self) -> Result<(), CliError> {
         self.story.step("Make a group: the tenant who owns keys, connections, flows and runs")?;
-        let new =
-            NewGroup { name: GROUP.parse()?, description: "Headgate's demo".to_owned(), environments: Vec::new() };
+        let new = NewGroup {
+            name: GROUP.parse()?,
+            description: "Headgate's demo".to_owned(),
+            environments: Vec::new(),
+            owner: None,
+        };
         let group: GroupView = self.client.send(Method::POST, &["groups"], &new).await?;
         let environments: Vec<_> = group.environments.iter().map(Environment::as_str).collect();
         self.story.say(&format!("group {}, with the environments {}", group.name, environments.join(" and ")))
@@ -291,7 +312,7 @@ impl Journey {
     /// What can be tried while the server stays up.
     pub(super) fn invite(&self) -> Result<(), CliError> {
         let Some(Deployed { key, lead_url, echo_url }) = &self.deployed else { return Ok(()) };
-        let (url, token) = (&self.url, self.token.expose_secret());
+        let (url, password) = (&self.url, self.password.expose_secret());
         let grace = deal("grace@example.com");
         line(&format!("\nThe server stays up at {url} until Ctrl-C. In another terminal, paste:\n"))?;
         line(&format!(
@@ -300,10 +321,7 @@ impl Journey {
         line(&format!("# the smallest flow\ncurl -X POST '{echo_url}' -H 'Authorization: Bearer {key}' -d 'hello'\n"))?;
         line(&format!("# without a key\ncurl -X POST '{echo_url}' -d 'hello'\n"))?;
         line(&format!(
-            "# the recorded runs\ncurl '{url}/api/v1/groups/{GROUP}/runs' -H 'Authorization: Bearer {token}'\n"
-        ))?;
-        line(&format!(
-            "# the same as a table\nexport HEADGATE_URL='{url}' HEADGATE_GROUP='{GROUP}' HEADGATE_TOKEN='{token}'\ncargo run -q -- runs"
+            "# the recorded runs, as a table: log in as {OPERATOR} with the password {password}\nexport HEADGATE_URL='{url}' HEADGATE_GROUP='{GROUP}'\ncargo run -q -- login --email {OPERATOR}\ncargo run -q -- runs"
         ))
     }
 }
