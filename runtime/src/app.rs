@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::client_address::TrustedProxies;
 use crate::http::{self, Api};
 use crate::service::vault::Vault;
-use crate::service::{Clock, Service};
+use crate::service::{Clock, Sections, Service};
 use crate::settings::Settings;
 use crate::store::{Database, Options};
 use crate::wasm::egress::Egress;
@@ -57,7 +57,8 @@ impl App {
         let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
         let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
         let stopping = CancellationToken::new();
-        let started = Service::start(settings.service, settings.users, clock, &database, vault, wasm, stopping.clone())
+        let sections = Sections { service: settings.service, users: settings.users, limits: settings.limits };
+        let started = Service::start(sections, clock, &database, vault, wasm, stopping.clone())
             .await
             .context("the server cannot take up its work")?;
         let api = Arc::new(Api { service: started.service, public_url, ready: AtomicBool::new(true) });

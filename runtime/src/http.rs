@@ -10,6 +10,7 @@ pub mod flows;
 pub mod groups;
 pub mod health;
 pub mod hooks;
+pub mod limits;
 pub mod linger;
 pub mod members;
 pub mod problem;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::routing::{any, get};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -113,7 +114,7 @@ pub fn router(api: ApiState) -> Router {
     let (management, document) = management().split_for_parts();
     let document = Arc::new(document);
     Router::new()
-        .merge(management)
+        .merge(management.layer(middleware::from_fn(limits::tell)))
         .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
         .route("/api/v1", any(extract::unknown_operation))
         .route("/api/v1/{*rest}", any(extract::unknown_operation))

@@ -16,6 +16,7 @@ pub mod executor;
 pub mod flows;
 pub mod groups;
 pub mod hooks;
+pub mod limits;
 mod login_limits;
 pub mod members;
 mod passwords;
@@ -46,6 +47,7 @@ use crate::domain::secret::Pepper;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::limits::{LimitSettings, Limits};
 use crate::service::record::Record;
 use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
@@ -101,6 +103,17 @@ impl ServiceSettings {
     }
 }
 
+/// The sections of the settings that the use cases go by.
+#[derive(Debug, Clone, Default)]
+pub struct Sections {
+    /// Bounds of requests, runs and the run history.
+    pub service: ServiceSettings,
+    /// Bounds of sessions and logins.
+    pub users: UsersSettings,
+    /// Bounds of API keys that have none of their own.
+    pub limits: LimitSettings,
+}
+
 /// Tells the time. Tests give their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -119,6 +132,7 @@ pub struct Service {
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
     shelf: Shelf,
+    limits: Arc<Limits>,
     usage: UsageBook,
     runs: TaskTracker,
     queue: Arc<Semaphore>,
@@ -140,19 +154,20 @@ impl Service {
     ///
     /// `stopping` ends the taking of new work.
     pub async fn start(
-        settings: ServiceSettings,
-        users: UsersSettings,
+        sections: Sections,
         clock: Clock,
         database: &Database,
         vault: Vault,
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
+        let Sections { service: settings, users, limits } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
         let catalog = read_catalog(store.as_ref())?;
         let editing = AuditHead::read(store.as_ref())?;
+        let limits = Arc::new(Limits::load(limits, store.clone(), clock()).await?);
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
@@ -168,6 +183,7 @@ impl Service {
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),
+            limits,
             usage: UsageBook::default(),
             runs: TaskTracker::new(),
             stopping,
@@ -177,6 +193,7 @@ impl Service {
         let setup_token = service.prepare_set_up().await?;
         tokio::spawn(keep_history_short(service.clone()));
         tokio::spawn(keep_logins(service.clone()));
+        tokio::spawn(service.limits.clone().tend(service.clock.clone(), service.stopping.clone()));
         Ok(Started { service, setup_token })
     }
 
@@ -200,11 +217,13 @@ impl Service {
         (self.clock)()
     }
 
-    /// Waits until running flows have ended; what is queued stays in the store for the next start.
+    /// Waits until running flows have ended, and writes what was counted; what is queued stays in the store for the next
+    /// start.
     pub async fn drain(&self) {
         self.stopping.cancel();
         self.runs.close();
         self.runs.wait().await;
+        self.limits.settle().await;
     }
 }
 

@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::service::ServiceSettings;
+use crate::service::limits::LimitSettings;
 use crate::service::sessions::UsersSettings;
 use crate::wasm::WasmSettings;
 use crate::wasm::egress::EgressSettings;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub service: ServiceSettings,
     /// Bounds of sessions and logins.
     pub users: UsersSettings,
+    /// Bounds of API keys that have none of their own.
+    pub limits: LimitSettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -94,6 +97,7 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             service: ServiceSettings::default(),
             users: UsersSettings::default(),
+            limits: LimitSettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }
@@ -195,6 +199,7 @@ impl Settings {
                 Value::String(text) => text.clone(),
                 Value::Null if key == "public_url" => self.public_url(self.listen),
                 Value::Null if key == "key_file" => self.key_file().display().to_string(),
+                Value::Null => "none".to_owned(),
                 other => other.to_string(),
             };
             listing.insert(key.to_owned(), text);

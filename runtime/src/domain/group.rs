@@ -15,6 +15,9 @@ pub struct Group {
     pub description: String,
     /// Its environments; `production` and `test` are always among them.
     pub environments: Vec<Environment>,
+    /// Whether a request with a key that is not production's must name its environment: `?_profile=test`.
+    #[serde(default)]
+    pub profile_required: bool,
     /// When it was made.
     pub created: Timestamp,
 }

@@ -10,23 +10,36 @@ use serde::de::DeserializeOwned;
 
 use crate::http::ApiState;
 use crate::http::client_address::ClientAddress;
+use crate::http::limits::StandingNote;
 use crate::http::problem::Problem;
-use crate::service::access::Actor;
+use crate::service::access::{Actor, Presented};
 use crate::service::error::ServiceError;
+
+/// The header for an API key alone.
+pub const API_KEY: &str = "x-api-key";
 
 impl FromRequestParts<ApiState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        Ok(api.service.authenticate_actor(bearer(&parts.headers), address)?)
+        let (actor, standing) = api.service.authenticate_actor(&presented(&parts.headers), address).await?;
+        if let (Some(note), Some(standing)) = (parts.extensions.get::<StandingNote>(), standing) {
+            note.leave(standing);
+        }
+        Ok(actor)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+fn presented(headers: &HeaderMap) -> Presented {
+    let mut presented = Presented::default();
+    for value in headers.get_all(header::AUTHORIZATION) {
+        presented.add_header(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    for value in headers.get_all(API_KEY) {
+        presented.add_key_header(&String::from_utf8_lossy(value.as_bytes()));
+    }
+    presented
 }
 
 /// Parts of the path. A part that cannot be a name or an id names nothing: 404.

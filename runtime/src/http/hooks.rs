@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
@@ -10,10 +11,12 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::http::ApiState;
-use crate::http::extract::read_body;
+use crate::http::client_address::ClientAddress;
+use crate::http::extract::{API_KEY, read_body};
+use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
 use crate::service::access::{KeyPlace, Presented};
-use crate::service::hooks::{Answer, Request as HookRequest, Target};
+use crate::service::hooks::{Admitted, Answer, Call, Request as HookRequest, Target};
 
 /// How long a sender may take over its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +37,15 @@ struct Address {
     profile: Option<String>,
 }
 
+/// What the flow is to be told, and the body that is still to be read.
+struct Event<'a> {
+    headers: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    /// The headers as they were sent, for the body's length.
+    sent: &'a HeaderMap,
+    body: Body,
+}
+
 /// Receives a webhook.
 pub async fn receive(State(api): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -42,14 +54,34 @@ pub async fn receive(State(api): State<ApiState>, request: Request) -> Result<Re
     let mut address = take_address(&parts.uri, &mut presented);
     presented.keep_back(&mut headers);
     presented.keep_back(&mut address.query);
-    let method = parts.method.as_str();
-    let admitted = api.service.admit(&address.target, &presented, method, address.profile.as_deref())?;
-    let reading = read_body(&parts.headers, body, admitted.max_body(&api.service));
+    let call = Call {
+        target: &address.target,
+        presented: &presented,
+        method: parts.method.as_str(),
+        profile: address.profile.as_deref(),
+        address: parts.extensions.get::<ClientAddress>().map(|address| address.0),
+    };
+    let admitted = api.service.admit(&call).await?;
+    let standing = admitted.standing();
+    let event = Event { headers, query: address.query, sent: &parts.headers, body };
+    let answer = answer(&api, admitted, &call, event).await;
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    if let Some(standing) = standing {
+        limits::write(response.headers_mut(), &standing);
+    }
+    Ok(response)
+}
+
+/// Reads the body and runs the flow.
+async fn answer(api: &ApiState, admitted: Admitted, call: &Call<'_>, event: Event<'_>) -> Result<Response, Problem> {
+    let reading = read_body(event.sent, event.body, admitted.max_body(&api.service));
     let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body took too long to arrive. Send it again")
     })??;
-    let request = HookRequest { method: method.to_owned(), path: "/".to_owned(), query: address.query, headers, body };
-    Ok(match api.service.fire(admitted, request).await? {
+    let admitted = api.service.confirm(admitted, call)?;
+    let (query, headers) = (event.query, event.headers);
+    let request = HookRequest { method: call.method.to_owned(), path: "/".to_owned(), query, headers, body };
+    Ok(match api.service.fire(&admitted, request).await? {
         Answer::Response { run, response } => {
             let mut answer = (response.status, response.headers, response.body).into_response();
             answer.headers_mut().insert(RUN_ID, run_header(run));
@@ -77,7 +109,7 @@ fn take_headers(headers: &HeaderMap, presented: &mut Presented) -> Vec<(String, 
                 presented.add_header(&text);
                 true
             }
-            "x-api-key" => presented.add_header(&text),
+            API_KEY => presented.add_key_header(&text),
             "cookie" | "proxy-authorization" => true,
             _ => false,
         };

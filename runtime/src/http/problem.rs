@@ -4,14 +4,16 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::api_key::AuthError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
+use crate::http::limits;
 use crate::service::error::ServiceError;
+use crate::service::limits::LimitKind;
 
 /// The header that names the run a response came from.
 pub const RUN_ID: &str = "headgate-run-id";
@@ -48,7 +50,7 @@ pub struct ProblemBody {
 #[derive(Debug)]
 pub struct Problem {
     body: Box<ProblemBody>,
-    headers: Vec<(header::HeaderName, HeaderValue)>,
+    headers: HeaderMap,
 }
 
 impl Problem {
@@ -66,11 +68,11 @@ impl Problem {
             retryable: None,
             details: None,
         };
-        Self { body: Box::new(body), headers: Vec::new() }
+        Self { body: Box::new(body), headers: HeaderMap::new() }
     }
 
     fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.headers.insert(name, value);
         self
     }
 
@@ -152,6 +154,15 @@ impl From<ServiceError> for Problem {
             ServiceError::Overloaded { retry_after, .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message).retry_after(retry_after)
             }
+            ServiceError::Limited(limited) => {
+                let code = match limited.kind {
+                    LimitKind::Rate => "rate_limited",
+                    LimitKind::Quota => "quota_exceeded",
+                };
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
+                limits::write(&mut problem.headers, &limited.standing);
+                problem.retry_after(limited.retry_after)
+            }
             ServiceError::Flow { run, failure, timed_out } => {
                 let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
                 Self::new(status, &failure.code, message).of_run(run, failure)
@@ -170,6 +181,7 @@ impl From<ServiceError> for Problem {
 mod tests {
     use super::*;
     use crate::domain::user::LoginError;
+    use crate::service::limits::{Limited, Standing};
 
     fn parts(error: ServiceError) -> (u16, String, ProblemBody, http::HeaderMap) {
         let problem = Problem::from(error);
@@ -228,6 +240,24 @@ mod tests {
         assert_eq!(parts(overloaded(10)).3[header::RETRY_AFTER], "1");
         let (.., headers) = parts(ServiceError::MethodNotAllowed { allowed: "GET, POST".to_owned() });
         assert_eq!(headers[header::ALLOW], "GET, POST");
+    }
+
+    #[test]
+    fn a_limit_says_how_it_stands() {
+        for (kind, code) in [(LimitKind::Rate, "rate_limited"), (LimitKind::Quota, "quota_exceeded")] {
+            let standing = Standing { limit: 60, remaining: 0, reset: 1_800_000_012 };
+            let (key, retry_after) = ("crm".parse().unwrap(), Duration::from_secs(12));
+            let (status, got, body, headers) =
+                parts(ServiceError::Limited(Limited { key, kind, standing, retry_after }));
+            assert_eq!((status, got.as_str()), (429, code));
+            assert!(
+                body.error.contains("\"crm\" may make 60 requests") && body.error.contains("12 s"),
+                "{}",
+                body.error
+            );
+            let named = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+            assert_eq!(named.map(|name| headers[name].to_str().unwrap()), ["12", "60", "0", "1800000012"]);
+        }
     }
 
     #[test]

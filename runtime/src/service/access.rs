@@ -1,16 +1,21 @@
 //! Who calls: API keys for webhooks, users with their sessions for management.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::api_key::{ApiKey, AuthError, KEY_PREFIX, PlainApiKey};
 use crate::domain::audit::AuditActor;
 use crate::domain::id::{Environment, FlowId, GroupId, SessionId};
 use crate::domain::permission::{Action, Denial, Need};
+use crate::domain::secret::Pepper;
 use crate::domain::user::User;
 use crate::service::Service;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::limits::Standing;
 
 /// Somebody whose identity was proven, and where their request came from.
 #[derive(Debug, Clone)]
@@ -143,26 +148,49 @@ pub enum KeyPlace {
 #[derive(Debug, Default)]
 pub struct Presented {
     key: Option<(PlainApiKey, KeyPlace)>,
+    /// A bearer's token that is no key.
+    token: Option<SecretString>,
+    /// Something was sent that is no key.
     malformed: bool,
+    /// It was meant as one, or came where only keys come.
+    mistyped: bool,
     ambiguous: bool,
 }
 
 impl Presented {
-    /// Reads a header's value: `Bearer KEY`, `Key=KEY`, or the bare key of `X-API-Key`. Answers whether it was a key.
+    /// Reads the value of `Authorization`: `Bearer KEY`, `Key=KEY`, or the bare key.
     pub fn add_header(&mut self, value: &str) -> bool {
         let value = value.trim();
-        let text = match value.split_once(' ') {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
-            _ => value.strip_prefix("Key=").unwrap_or(value).trim(),
-        };
-        self.add(text, KeyPlace::Header)
+        match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                let token = token.trim();
+                if PlainApiKey::parse(token).is_none() {
+                    self.token = Some(token.into());
+                }
+                self.add(token, KeyPlace::Header)
+            }
+            _ => match value.strip_prefix("Key=") {
+                Some(key) => self.add_key_header(key),
+                None => self.add(value, KeyPlace::Header),
+            },
+        }
+    }
+
+    /// Reads the value of `X-API-Key`: the bare key. Answers whether it was meant as one of ours: a sender may have
+    /// keys of others in that header.
+    pub fn add_key_header(&mut self, value: &str) -> bool {
+        let ours = self.add(value.trim(), KeyPlace::Header);
+        self.mistyped |= self.malformed;
+        ours
     }
 
     /// Takes a text from a place where a key can be. Answers whether it was meant as one, and so must go no further.
     pub fn add(&mut self, text: &str, place: KeyPlace) -> bool {
         let Some(key) = PlainApiKey::parse(text) else {
+            let meant = text.starts_with(KEY_PREFIX);
             self.malformed = true;
-            return text.starts_with(KEY_PREFIX);
+            self.mistyped |= meant;
+            return meant;
         };
         match &self.key {
             Some((present, _)) if *present != key => self.ambiguous = true,
@@ -195,13 +223,23 @@ impl Presented {
     }
 }
 
-impl Service {
-    /// Which key a request carries. It reads memory only.
-    pub fn authenticate(&self, catalog: &Catalog, presented: &Presented) -> Result<Arc<ApiKey>, AuthError> {
+/// What decides about a request with an API key. All of it is in memory.
+pub struct Door<'a> {
+    /// The configuration by which it decides.
+    pub catalog: Arc<Catalog>,
+    /// Under which the hashes of keys were made.
+    pub pepper: &'a Pepper,
+    /// The time.
+    pub now: Timestamp,
+}
+
+impl Door<'_> {
+    /// Which key a request carries.
+    pub fn authenticate(&self, presented: &Presented) -> Result<Arc<ApiKey>, AuthError> {
         let plain = presented.key()?;
-        let hash = plain.hash(&self.pepper);
-        match catalog.api_keys.get(plain.id()) {
-            Some(key) => key.verify(&hash, self.now()).map(|()| key.clone()),
+        let hash = plain.hash(self.pepper);
+        match self.catalog.api_keys.get(plain.id()) {
+            Some(key) => key.verify(&hash, self.now).map(|()| key.clone()),
             None => {
                 // The same work as for a known id, so that the time does not tell them apart.
                 std::hint::black_box(hash.matches(&hash));
@@ -209,11 +247,47 @@ impl Service {
             }
         }
     }
+}
 
-    /// Who manages, from the bearer token of a request.
-    pub fn authenticate_actor(&self, token: Option<&str>, address: Option<IpAddr>) -> Result<Actor, AuthError> {
-        let token = token.ok_or(AuthError::MissingToken)?;
-        self.authenticate_token(token, address)
+/// Whether a key may be used from where a request came from.
+pub(super) fn check_network(key: &ApiKey, address: Option<IpAddr>) -> Result<(), Denial> {
+    // Where nothing is known of the address it is in no network.
+    let address = address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    if key.networks.is_empty() || key.networks.iter().any(|network| network.contains(&address)) {
+        return Ok(());
+    }
+    Err(Denial::SourceNetwork { key: key.name.clone(), address })
+}
+
+impl Service {
+    /// What decides about requests with API keys, as of now.
+    pub(super) fn door(&self) -> Door<'_> {
+        Door { catalog: self.catalog.load_full(), pepper: &self.pepper, now: self.now() }
+    }
+
+    /// Who manages: somebody with an API key, or with a token. A key's limits count here too; where it has some, the
+    /// answer says how it stands with them.
+    pub async fn authenticate_actor(
+        &self,
+        presented: &Presented,
+        address: Option<IpAddr>,
+    ) -> Result<(Actor, Option<Standing>), ServiceError> {
+        let key = match (self.door().authenticate(presented), &presented.token) {
+            (Ok(key), _) => key,
+            (Err(AuthError::Malformed), Some(token)) => {
+                let actor = self.authenticate_token(token.expose_secret(), address);
+                return Ok((
+                    actor.map_err(|error| if presented.mistyped { AuthError::Malformed } else { error })?,
+                    None,
+                ));
+            }
+            (Err(AuthError::Malformed), None) if !presented.mistyped => return Err(AuthError::InvalidToken.into()),
+            (Err(AuthError::Missing), _) => return Err(AuthError::MissingToken.into()),
+            (Err(error), _) => return Err(error.into()),
+        };
+        check_network(&key, address)?;
+        let standing = self.limits.charge(&key, &self.clock).await?;
+        Ok((Actor::new(Who::Key(key), address), standing))
     }
 
     /// Who has an access token: a user whose session lives.

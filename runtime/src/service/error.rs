@@ -12,6 +12,7 @@ use crate::domain::id::ParseIdError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
+use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
 #[derive(Debug, Error)]
@@ -66,6 +67,9 @@ pub enum ServiceError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// An API key is used more often than it may be.
+    #[error("{0}")]
+    Limited(Limited),
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
     Flow {

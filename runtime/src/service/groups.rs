@@ -50,7 +50,7 @@ impl Service {
         if edit.catalog().groups.contains_key(&id) {
             return Err(ServiceError::Conflict(format!("A group named \"{id}\" exists already. Choose another name")));
         }
-        let group = Arc::new(Group { id, description, environments, created: self.now() });
+        let group = Arc::new(Group { id, description, environments, profile_required: false, created: self.now() });
         edit.put(Record::Group(group.clone()));
         if let Some(owner) = owner {
             let user = known_user(edit.catalog(), &owner)?.id.clone();

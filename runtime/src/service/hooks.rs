@@ -1,5 +1,6 @@
 //! The way of a webhook: who calls, which trigger, may they, then the run.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +13,11 @@ use crate::domain::id::{FlowId, TriggerId};
 use crate::domain::permission::{Denial, Scope};
 use crate::domain::trigger::{HttpSettings, Respond, RoutingKey, Signature};
 use crate::service::Service;
-use crate::service::access::{KeyPlace, Presented};
+use crate::service::access::{Door, KeyPlace, Presented, check_network};
+use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::executor::{Caller, Firing};
+use crate::service::limits::Standing;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::triggers::signature_place;
 use crate::wasm::{Event, Response};
@@ -30,8 +33,26 @@ pub enum Target {
     Nothing,
 }
 
+/// A request before its body is read.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// What it addresses.
+    pub target: &'a Target,
+    /// The credentials in it.
+    pub presented: &'a Presented,
+    /// Its method.
+    pub method: &'a str,
+    /// The value of `?_profile=`.
+    pub profile: Option<&'a str>,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+}
+
 /// A request that may fire its trigger. What is left to do is to read its body.
 pub struct Admitted {
+    /// What it was decided by.
+    catalog: Arc<Catalog>,
+    standing: Option<Standing>,
     key: Arc<ApiKey>,
     flow: Arc<Flow>,
     trigger: TriggerId,
@@ -70,6 +91,21 @@ pub enum Answer {
 }
 
 impl Admitted {
+    /// The caller's key.
+    pub fn key(&self) -> &Arc<ApiKey> {
+        &self.key
+    }
+
+    /// The flow that its trigger belongs to.
+    pub fn flow(&self) -> &Arc<Flow> {
+        &self.flow
+    }
+
+    /// Where the key stands with its limits, if it has some.
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+
     /// The largest body this trigger takes, in bytes.
     pub fn max_body(&self, service: &Service) -> u64 {
         let limit = self.settings.max_body.unwrap_or(service.settings().max_body);
@@ -80,42 +116,17 @@ impl Admitted {
     }
 }
 
-impl Service {
-    /// Decides whether a request may fire its trigger, before its body is read. It reads memory only.
-    ///
-    /// `profile` is the value of `?_profile=`.
-    pub fn admit(
-        &self,
-        target: &Target,
-        presented: &Presented,
-        method: &str,
-        profile: Option<&str>,
-    ) -> Result<Admitted, ServiceError> {
-        let catalog = self.catalog.load();
-        let key = self.authenticate(&catalog, presented)?;
-        let not_found = || ServiceError::NotFound { what: "Trigger" };
-        let (trigger, flow, settings) = match target {
-            Target::Hook(routing_key) => {
-                let trigger = routing_key.as_ref().and_then(|routing_key| catalog.route(routing_key));
-                let trigger = trigger.filter(|trigger| trigger.group == key.group).ok_or_else(not_found)?;
-                (&trigger.id, catalog.flows.get(&trigger.flow).ok_or_else(not_found)?, &trigger.settings)
-            }
-            Target::Execute(id) => {
-                let flow = id.as_ref().and_then(|id| catalog.flows.get(id));
-                let flow = flow.filter(|flow| flow.group == key.group).ok_or_else(not_found)?;
-                (&flow.execute.id, flow, &flow.execute.settings)
-            }
-            Target::Nothing => return Err(ServiceError::NotFound { what: "Page" }),
-        };
-        check_place(settings, presented)?;
-        if !settings.methods.contains(method) {
+impl Door<'_> {
+    /// Decides whether a request may fire its trigger, but for its key's limits.
+    pub fn admit(&self, call: &Call<'_>) -> Result<Admitted, ServiceError> {
+        let key = self.authenticate(call.presented)?;
+        let (trigger, flow, settings) = self.addressed(call.target, &key)?;
+        check_place(settings, call.presented)?;
+        if !settings.methods.contains(call.method) {
             let allowed: Vec<_> = settings.methods.iter().map(String::as_str).collect();
             return Err(ServiceError::MethodNotAllowed { allowed: allowed.join(", ") });
         }
-        if profile.is_some_and(|profile| profile != key.environment.as_str()) {
-            let denial = Denial::Environment { key: key.name.clone(), environment: key.environment.clone() };
-            return Err(denial.into());
-        }
+        self.check_profile(&key, call.profile)?;
         key.permits(Scope::FlowsExecute)?;
         if !key.covers(&flow.id) {
             return Err(Denial::Flow { key: key.name.clone() }.into());
@@ -123,25 +134,89 @@ impl Service {
         if !settings.keys.accepts(&key.id) {
             return Err(Denial::Trigger { key: key.name.clone() }.into());
         }
+        check_network(&key, call.address)?;
         let publication = flow
             .published
             .get(&key.environment)
             .ok_or_else(|| Denial::NotPublished { flow: flow.name.clone(), environment: key.environment.clone() })?;
-        let publication = publication.clone();
-        Ok(Admitted { key, flow: flow.clone(), trigger: trigger.clone(), settings: settings.clone(), publication })
+        Ok(Admitted {
+            catalog: self.catalog.clone(),
+            standing: None,
+            flow: flow.clone(),
+            trigger: trigger.clone(),
+            settings: settings.clone(),
+            publication: publication.clone(),
+            key,
+        })
+    }
+
+    /// What a request addresses. Another group's things look like things that do not exist.
+    fn addressed(
+        &self,
+        target: &Target,
+        key: &ApiKey,
+    ) -> Result<(&TriggerId, &Arc<Flow>, &Arc<HttpSettings>), ServiceError> {
+        let not_found = || ServiceError::NotFound { what: "Trigger" };
+        match target {
+            Target::Hook(routing_key) => {
+                let trigger = routing_key.as_ref().and_then(|routing_key| self.catalog.route(routing_key));
+                let trigger = trigger.filter(|trigger| trigger.group == key.group).ok_or_else(not_found)?;
+                let flow = self.catalog.flows.get(&trigger.flow).ok_or_else(not_found)?;
+                Ok((&trigger.id, flow, &trigger.settings))
+            }
+            Target::Execute(id) => {
+                let flow = id.as_ref().and_then(|id| self.catalog.flows.get(id));
+                let flow = flow.filter(|flow| flow.group == key.group).ok_or_else(not_found)?;
+                Ok((&flow.execute.id, flow, &flow.execute.settings))
+            }
+            Target::Nothing => Err(ServiceError::NotFound { what: "Page" }),
+        }
+    }
+
+    /// The environment that a request names must be the key's. Some groups want it named outside production.
+    fn check_profile(&self, key: &ApiKey, profile: Option<&str>) -> Result<(), Denial> {
+        let environment = &key.environment;
+        match profile {
+            Some(profile) if profile == environment.as_str() => Ok(()),
+            Some(_) => Err(Denial::Environment { key: key.name.clone(), environment: environment.clone() }),
+            None if environment.is_production() => Ok(()),
+            None if self.catalog.groups.get(&key.group).is_some_and(|group| group.profile_required) => {
+                Err(Denial::ProfileMissing { environment: environment.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Service {
+    /// Decides whether a request may fire its trigger, before its body is read. It reads memory only; a request whose
+    /// quota has to be reserved first waits for the store.
+    pub async fn admit(&self, call: &Call<'_>) -> Result<Admitted, ServiceError> {
+        let mut admitted = self.door().admit(call)?;
+        admitted.standing = self.limits.charge(&admitted.key, &self.clock).await?;
+        Ok(admitted)
+    }
+
+    /// Decides again when something changed while the body came in: the key may have been revoked meanwhile.
+    pub fn confirm(&self, admitted: Admitted, call: &Call<'_>) -> Result<Admitted, ServiceError> {
+        let door = self.door();
+        if Arc::ptr_eq(&door.catalog, &admitted.catalog) {
+            return Ok(admitted);
+        }
+        Ok(Admitted { standing: admitted.standing, ..door.admit(call)? })
     }
 
     /// Fires the trigger of an admitted request.
-    pub async fn fire(self: &Arc<Self>, admitted: Admitted, request: Request) -> Result<Answer, ServiceError> {
-        let Admitted { key, flow, trigger, settings, publication } = admitted;
+    pub async fn fire(self: &Arc<Self>, admitted: &Admitted, request: Request) -> Result<Answer, ServiceError> {
+        let Admitted { key, flow, trigger, settings, publication, .. } = admitted;
         if let Some(signature) = &settings.signature {
-            self.check_signature(&flow, &trigger, signature, &request).await?;
+            self.check_signature(flow, trigger, signature, &request).await?;
         }
         let firing = Firing {
             environment: key.environment.clone(),
-            publication,
+            publication: publication.clone(),
             trigger: trigger.clone(),
-            caller: Caller::Key(key),
+            caller: Caller::Key(key.clone()),
             respond: settings.respond,
             timeout: self.settings.timeout(settings.timeout_ms),
             event: Event {
@@ -153,7 +228,7 @@ impl Service {
                 headers: request.headers,
                 body: request.body,
             },
-            flow,
+            flow: flow.clone(),
         };
         match firing.respond {
             Respond::Sync => {

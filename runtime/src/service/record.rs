@@ -149,6 +149,7 @@ mod tests {
             id: "acme".parse().unwrap(),
             description: String::new(),
             environments: vec![Environment::production()],
+            profile_required: false,
             created: jiff::Timestamp::UNIX_EPOCH,
         }))
     }
