@@ -332,6 +332,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_meant_as_a_key_is_told_from_a_token() {
+        let text = key().reveal().to_owned();
+        let cut = &text[..text.len() - 1];
+        for (authorization, api_key, token, mistyped) in [
+            (Some("Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), None, Some("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), false),
+            (Some("bearer  a b "), None, Some("a b"), false),
+            (Some("Basic c2VuZGVyOnNlY3JldA=="), None, None, false),
+            (Some("nonsense"), None, None, false),
+            (Some(&format!("Bearer {cut}")), None, Some(cut), true),
+            (Some(cut), None, None, true),
+            (Some("Key=nonsense"), None, None, true),
+            (None, Some("nonsense"), None, true),
+            (None, Some(cut), None, true),
+            (Some(&format!("Bearer {text}")), None, None, false),
+            (None, Some(&text), None, false),
+        ] {
+            let mut presented = Presented::default();
+            authorization.map(|value| presented.add_header(value));
+            api_key.map(|value| presented.add_key_header(value));
+            let found = presented.token.as_ref().map(|token| token.expose_secret());
+            assert_eq!((found, presented.mistyped), (token, mistyped), "{authorization:?} {api_key:?}");
+        }
+    }
+
+    #[test]
     fn what_was_meant_as_a_key_goes_no_further() {
         let mut presented = Presented::default();
         assert!(presented.add_header("hg_live_mistyped"));

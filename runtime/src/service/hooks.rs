@@ -271,3 +271,6 @@ fn check_place(settings: &HttpSettings, presented: &Presented) -> Result<(), Aut
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
