@@ -170,6 +170,11 @@ impl ApiKeyId {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("letters and digits")
     }
+
+    /// Which part of a table in so many parts it belongs to. Ids are random, so that the parts are of like size.
+    pub fn part(&self, parts: usize) -> usize {
+        self.0.iter().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte))) % parts
+    }
 }
 
 impl FromStr for ApiKeyId {

@@ -61,27 +61,31 @@ pub async fn receive(State(api): State<ApiState>, request: Request) -> Result<Re
         profile: address.profile.as_deref(),
         address: parts.extensions.get::<ClientAddress>().map(|address| address.0),
     };
-    let admitted = api.service.admit(&call).await?;
-    let standing = admitted.standing();
+    let mut admitted = api.service.admit(&call).await?;
     let event = Event { headers, query: address.query, sent: &parts.headers, body };
-    let answer = answer(&api, admitted, &call, event).await;
+    let answer = answer(&api, &mut admitted, &call, event).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    if let Some(standing) = standing {
+    if let Some(standing) = admitted.standing() {
         limits::write(response.headers_mut(), &standing);
     }
     Ok(response)
 }
 
 /// Reads the body and runs the flow.
-async fn answer(api: &ApiState, admitted: Admitted, call: &Call<'_>, event: Event<'_>) -> Result<Response, Problem> {
+async fn answer(
+    api: &ApiState,
+    admitted: &mut Admitted,
+    call: &Call<'_>,
+    event: Event<'_>,
+) -> Result<Response, Problem> {
     let reading = read_body(event.sent, event.body, admitted.max_body(&api.service));
     let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body took too long to arrive. Send it again")
     })??;
-    let admitted = api.service.confirm(admitted, call)?;
+    api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);
     let request = HookRequest { method: call.method.to_owned(), path: "/".to_owned(), query, headers, body };
-    Ok(match api.service.fire(&admitted, request).await? {
+    Ok(match api.service.fire(admitted, request).await? {
         Answer::Response { run, response } => {
             let mut answer = (response.status, response.headers, response.body).into_response();
             answer.headers_mut().insert(RUN_ID, run_header(run));

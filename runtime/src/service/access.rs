@@ -164,10 +164,12 @@ impl Presented {
         match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                 let token = token.trim();
-                if PlainApiKey::parse(token).is_none() {
-                    self.token = Some(token.into());
+                if let Some(key) = PlainApiKey::parse(token) {
+                    self.take(key, KeyPlace::Header);
+                    return true;
                 }
-                self.add(token, KeyPlace::Header)
+                self.token = Some(token.into());
+                self.miss(token)
             }
             _ => match value.strip_prefix("Key=") {
                 Some(key) => self.add_key_header(key),
@@ -186,18 +188,28 @@ impl Presented {
 
     /// Takes a text from a place where a key can be. Answers whether it was meant as one, and so must go no further.
     pub fn add(&mut self, text: &str, place: KeyPlace) -> bool {
-        let Some(key) = PlainApiKey::parse(text) else {
-            let meant = text.starts_with(KEY_PREFIX);
-            self.malformed = true;
-            self.mistyped |= meant;
-            return meant;
-        };
+        match PlainApiKey::parse(text) {
+            Some(key) => {
+                self.take(key, place);
+                true
+            }
+            None => self.miss(text),
+        }
+    }
+
+    fn take(&mut self, key: PlainApiKey, place: KeyPlace) {
         match &self.key {
             Some((present, _)) if *present != key => self.ambiguous = true,
             Some((_, present)) if *present <= place => {}
             _ => self.key = Some((key, place)),
         }
-        true
+    }
+
+    fn miss(&mut self, text: &str) -> bool {
+        let meant = text.starts_with(KEY_PREFIX);
+        self.malformed = true;
+        self.mistyped |= meant;
+        meant
     }
 
     /// The one key of the request.

@@ -3,11 +3,11 @@
 //! It is derived from the store's records and swapped whole after each commit: what a request sees is always
 //! a state that was committed.
 
-use std::cmp::Ordering;
-use std::ops::Bound;
+pub mod api_keys;
+
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap, OrdSet};
+use imbl::{HashMap, OrdMap};
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::connection::Connection;
@@ -15,11 +15,12 @@ use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
 use crate::domain::id::{
-    ApiKeyId, ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
+    ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
 };
 use crate::domain::permission::Role;
 use crate::domain::trigger::{RoutingKey, Trigger};
 use crate::domain::user::{Email, Member, Session, User};
+use crate::service::catalog::api_keys::ApiKeys;
 use crate::service::record::Record;
 
 type Map<K, V> = HashMap<K, Arc<V>>;
@@ -29,8 +30,8 @@ type Map<K, V> = HashMap<K, Arc<V>>;
 pub struct Catalog {
     /// Groups by name.
     pub groups: Map<GroupId, Group>,
-    /// API keys by their public part. An ordered map, as there may be a million and it takes half the memory.
-    pub api_keys: OrdMap<ApiKeyId, Arc<ApiKey>>,
+    /// API keys by their public part, and by group and name.
+    pub api_keys: ApiKeys,
     /// Connectors by group and name.
     pub connectors: Map<(GroupId, ConnectorName), Connector>,
     /// Connections by id.
@@ -43,8 +44,6 @@ pub struct Catalog {
     pub users: Map<UserId, User>,
     /// Sessions by id.
     pub sessions: Map<SessionId, Session>,
-    /// API keys by group and name.
-    key_names: OrdSet<KeyByName>,
     /// Triggers by routing key.
     routes: Map<RoutingKey, Trigger>,
     /// Flows by group and name.
@@ -72,14 +71,12 @@ impl Catalog {
 
     /// A group's API keys, by name.
     pub fn keys_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<ApiKey>> {
-        let from = KeyByName::bound(group, None);
-        let keys = self.key_names.range((Bound::Included(from), Bound::Unbounded)).map(KeyByName::key);
-        keys.take_while(move |key| key.group == *group)
+        self.api_keys.of(group)
     }
 
     /// A group's API key of a name.
     pub fn key_named(&self, group: &GroupId, name: &Name) -> Option<&Arc<ApiKey>> {
-        self.key_names.get(&KeyByName::bound(group, Some(name.clone()))).map(KeyByName::key)
+        self.api_keys.named(group, name)
     }
 
     /// A user, by their address.
@@ -151,22 +148,14 @@ impl Catalog {
             let shared = group.environments.iter().find(|environment| **environment == key.environment);
             key.environment = shared.map_or_else(|| key.environment.clone(), Environment::clone);
         }
-        let old = self.api_keys.insert(key.id, key.clone());
-        if let Some(old) = &old {
-            self.key_names.remove(&KeyByName::Key(old.clone()));
-        }
-        self.key_names.insert(KeyByName::Key(key));
-        old
+        self.api_keys.insert(key)
     }
 
     /// Lets a record go.
     pub fn remove(&mut self, record: &Record) {
         match record {
             Record::Group(group) => drop(self.groups.remove(&group.id)),
-            Record::ApiKey(key) => {
-                self.key_names.remove(&KeyByName::Key(key.clone()));
-                self.api_keys.remove(&key.id);
-            }
+            Record::ApiKey(key) => self.api_keys.remove(key),
             Record::Connector(connector) => {
                 self.connectors.remove(&(connector.group.clone(), connector.name.clone()));
             }
@@ -188,50 +177,3 @@ impl Catalog {
         }
     }
 }
-
-/// An API key in the order of groups and names; or a place in that order.
-#[derive(Clone)]
-enum KeyByName {
-    Key(Arc<ApiKey>),
-    Bound(Box<(GroupId, Option<Name>)>),
-}
-
-impl KeyByName {
-    fn bound(group: &GroupId, name: Option<Name>) -> Self {
-        Self::Bound(Box::new((group.clone(), name)))
-    }
-
-    fn place(&self) -> (&GroupId, Option<&Name>) {
-        match self {
-            Self::Key(key) => (&key.group, Some(&key.name)),
-            Self::Bound(place) => (&place.0, place.1.as_ref()),
-        }
-    }
-
-    fn key(&self) -> &Arc<ApiKey> {
-        match self {
-            Self::Key(key) => key,
-            Self::Bound(_) => unreachable!("only keys are put in"),
-        }
-    }
-}
-
-impl Ord for KeyByName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.place().cmp(&other.place())
-    }
-}
-
-impl PartialOrd for KeyByName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for KeyByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for KeyByName {}

@@ -198,12 +198,12 @@ impl Service {
     }
 
     /// Decides again when something changed while the body came in: the key may have been revoked meanwhile.
-    pub fn confirm(&self, admitted: Admitted, call: &Call<'_>) -> Result<Admitted, ServiceError> {
+    pub fn confirm(&self, admitted: &mut Admitted, call: &Call<'_>) -> Result<(), ServiceError> {
         let door = self.door();
-        if Arc::ptr_eq(&door.catalog, &admitted.catalog) {
-            return Ok(admitted);
+        if !Arc::ptr_eq(&door.catalog, &admitted.catalog) {
+            *admitted = Admitted { standing: admitted.standing, ..door.admit(call)? };
         }
-        Ok(Admitted { standing: admitted.standing, ..door.admit(call)? })
+        Ok(())
     }
 
     /// Fires the trigger of an admitted request.

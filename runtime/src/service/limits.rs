@@ -185,8 +185,7 @@ impl Limits {
     }
 
     fn shard(&self, key: &ApiKeyId) -> MutexGuard<'_, HashMap<ApiKeyId, Meter>> {
-        let hash = key.as_str().bytes().fold(0, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        self.shards[hash % SHARDS].lock().expect("no holder panics")
+        self.shards[key.part(SHARDS)].lock().expect("no holder panics")
     }
 
     fn try_charge(self: &Arc<Self>, key: &ApiKey, clock: &Clock) -> Charge {

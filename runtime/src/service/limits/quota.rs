@@ -18,7 +18,7 @@ use crate::store::Store;
 const PREFIX: &str = "quota/";
 /// Records read at a time.
 const PAGE: usize = 1000;
-/// The most requests reserved at once: what a crash may cost a key.
+/// The most requests reserved at once. A crash may cost a key one and a half times as many.
 const LARGEST_BLOCK: u64 = 1000;
 /// How many blocks a quota has at least, so that a crash costs a small one little.
 const BLOCKS: u64 = 20;
