@@ -46,7 +46,7 @@ impl App {
         })?;
         let address = listener.local_addr().context("the listener has no address")?;
         let (key_file, public_url) = (settings.key_file(), settings.public_url(address));
-        let data_dir = settings.data_dir.clone();
+        let (data_dir, listing) = (settings.data_dir.clone(), settings.listing());
         let database = tokio::task::spawn_blocking(move || Database::open(&data_dir, &Options::default()))
             .await
             .context("opening the store was interrupted")?
@@ -57,10 +57,12 @@ impl App {
         let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
         let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
         let stopping = CancellationToken::new();
-        let sections = Sections { service: settings.service, users: settings.users, limits: settings.limits };
+        let sections =
+            Sections { service: settings.service, users: settings.users, limits: settings.limits, keys: settings.keys };
         let started = Service::start(sections, clock, &database, vault, wasm, stopping.clone())
             .await
             .context("the server cannot take up its work")?;
+        started.service.note_settings(&listing).await.context("the settings cannot be recorded")?;
         let api = Arc::new(Api { service: started.service, public_url, ready: AtomicBool::new(true) });
         let proxies = TrustedProxies::new(settings.trusted_proxies);
         let router = http::router(api.clone());

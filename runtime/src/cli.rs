@@ -1,6 +1,7 @@
 //! The command line: a client of the HTTP API, plus `serve`, `demo`, `new` and `build`.
 
 mod api_keys;
+mod audit;
 mod build;
 mod checkout;
 mod client;
@@ -88,6 +89,9 @@ enum Command {
     /// API keys: who may call.
     #[command(subcommand)]
     Keys(api_keys::Command),
+    /// The audit log: who changed what.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Connectors: components that offer the methods of an app.
     #[command(subcommand)]
     Connectors(connectors::Command),
@@ -152,6 +156,7 @@ impl Cli {
             Command::Members(command) => command.run(&Context::new(self.global)?).await,
             Command::Groups(command) => command.run(&Context::new(self.global)?).await,
             Command::Keys(command) => command.run(&Context::new(self.global)?).await,
+            Command::Audit(command) => command.run(&Context::new(self.global)?).await,
             Command::Connectors(command) => command.run(&Context::new(self.global)?).await,
             Command::Connections(command) => command.run(&Context::new(self.global)?).await,
             Command::Flows(command) => command.run(&Context::new(self.global)?).await,
@@ -200,10 +205,19 @@ mod tests {
             "headgate groups create acme --environment staging --owner ada@example.com",
             "headgate -g acme keys create erp --env test --expires 90d",
             "headgate --json keys revoke erp --group acme",
+            "headgate keys create erp --flow a --flow b --scopes flows:execute --network 203.0.113.0/24 --rate-per-minute 60",
+            "headgate keys update erp --read-only --expires never --daily-quota none",
+            "headgate keys rotate erp --overlap 7d",
+            "headgate keys regenerate erp --secondary",
+            "headgate keys investigate erp",
+            "headgate audit list --noun api-key --limit 5",
+            "headgate audit verify --expect 7:00ff",
             "headgate connectors install hubspot.wasm",
             "headgate connections create --connector hubspot --name x --env test --config k=v --secret k=env:TOKEN",
             "headgate connections bind my-flow crm x --env test",
             "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
+            "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",
+            "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate push . --flow my-flow --note first",
             "headgate publish my-flow --version 2 --env test",
             "headgate run my-flow --event {} --env test --version 2",

@@ -1,6 +1,7 @@
 //! Routes and mapping only: a handler extracts, calls one use case, maps.
 
 pub mod api_keys;
+pub mod audit;
 pub mod auth;
 pub mod client_address;
 pub mod connections;
@@ -81,10 +82,16 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(users::get, users::update, users::delete))
         .routes(routes!(users::invite))
         .routes(routes!(api_keys::list, api_keys::create))
-        .routes(routes!(api_keys::get))
+        .routes(routes!(api_keys::get, api_keys::update, api_keys::delete))
+        .routes(routes!(api_keys::regenerate))
+        .routes(routes!(api_keys::rotate))
         .routes(routes!(api_keys::disable))
         .routes(routes!(api_keys::enable))
         .routes(routes!(api_keys::revoke))
+        .routes(routes!(api_keys::investigate))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::list_server))
+        .routes(routes!(audit::verify))
         .routes(routes!(connectors::list, connectors::install))
         .routes(routes!(connectors::get))
         .routes(routes!(connections::list, connections::create))
@@ -95,7 +102,8 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(flows::publish))
         .routes(routes!(flows::bind_slot))
         .routes(routes!(triggers::list, triggers::create))
-        .routes(routes!(triggers::get, triggers::delete))
+        .routes(routes!(triggers::get, triggers::update, triggers::delete))
+        .routes(routes!(triggers::renew_routing_key))
         .routes(routes!(runs::run_once))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))

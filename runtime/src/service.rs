@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::secret::Pepper;
+use crate::service::api_keys::KeySettings;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
@@ -112,6 +113,8 @@ pub struct Sections {
     pub users: UsersSettings,
     /// Bounds of API keys that have none of their own.
     pub limits: LimitSettings,
+    /// When API keys are flagged.
+    pub keys: KeySettings,
 }
 
 /// Tells the time. Tests give their own.
@@ -120,6 +123,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// What the use cases work with.
 pub struct Service {
     settings: ServiceSettings,
+    keys: KeySettings,
     clock: Clock,
     store: Arc<dyn Store>,
     history: History,
@@ -161,7 +165,7 @@ impl Service {
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
-        let Sections { service: settings, users, limits } = sections;
+        let Sections { service: settings, users, limits, keys } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
@@ -172,6 +176,7 @@ impl Service {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
             settings,
+            keys,
             clock,
             store,
             history: database.history.clone(),

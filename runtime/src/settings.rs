@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::service::ServiceSettings;
+use crate::service::api_keys::KeySettings;
 use crate::service::limits::LimitSettings;
 use crate::service::sessions::UsersSettings;
 use crate::wasm::WasmSettings;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub users: UsersSettings,
     /// Bounds of API keys that have none of their own.
     pub limits: LimitSettings,
+    /// When API keys are flagged.
+    pub keys: KeySettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -98,6 +101,7 @@ impl Default for Settings {
             service: ServiceSettings::default(),
             users: UsersSettings::default(),
             limits: LimitSettings::default(),
+            keys: KeySettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }

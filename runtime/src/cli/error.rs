@@ -79,6 +79,14 @@ pub enum CliError {
     /// The demo saw something else than it should.
     #[error("this is not as it should be: {0}")]
     Unexpected(String),
+    /// The audit log is not as it was written.
+    #[error("the audit log is broken at entry {sequence}: {reason}. Compare it with a backup of the data folder")]
+    AuditBroken {
+        /// The first entry that is wrong.
+        sequence: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A second signal ended the server at once.
     #[error("stopped at once; runs that were under way are taken up at the next start")]
     Interrupted,

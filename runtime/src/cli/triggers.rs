@@ -3,15 +3,14 @@
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use jiff::SignedDuration;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 
 use crate::cli::output::{facts, line, table, time};
 use crate::cli::secrets::Source;
 use crate::cli::{CliError, Context};
-use crate::domain::id::TriggerId;
+use crate::domain::id::{Environment, Name, TriggerId};
 use crate::domain::trigger::{Respond, SignatureScheme};
-use crate::http::triggers::TriggerView;
+use crate::http::api_keys::NewApiKey;
+use crate::http::triggers::{ChangedTriggerView, SigningSecret, TriggerChanges, TriggerView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -24,6 +23,16 @@ pub(super) enum Command {
     Create(Create),
     /// Shows a trigger.
     Show {
+        /// The flow's id or name.
+        flow: String,
+        /// The trigger's id.
+        trigger: TriggerId,
+    },
+    /// Changes a trigger: what is not named stays. A flow's execute trigger, whose id `flows show` tells, is changed
+    /// in the same way.
+    Update(Update),
+    /// Gives a trigger a new routing key: its old URL answers 404 from the next request on.
+    RoutingKey {
         /// The flow's id or name.
         flow: String,
         /// The trigger's id.
@@ -42,30 +51,67 @@ pub(super) enum Command {
 pub(super) struct Create {
     /// The flow's id or name.
     flow: String,
-    /// What it is for.
-    #[arg(long, default_value = "")]
-    description: String,
-    /// An API key it accepts, by id or name; may be repeated. Every key of the group when absent.
-    #[arg(long = "key", value_name = "KEY")]
-    keys: Vec<String>,
-    /// The methods it takes.
-    #[arg(long, value_delimiter = ',', default_value = "POST")]
-    methods: Vec<String>,
-    /// How it answers: with the flow's response, or at once with 202.
-    #[arg(long, default_value = "sync")]
-    respond: HowToRespond,
-    /// How long a synchronous caller waits at most, such as 10s; the server's default when absent.
-    #[arg(long, value_name = "DURATION")]
-    timeout: Option<SignedDuration>,
-    /// The largest body in bytes; the server's default when absent.
-    #[arg(long, value_name = "BYTES")]
-    max_body: Option<u64>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Makes an API key of this name, which the trigger accepts; it is printed this once.
+    #[arg(long, value_name = "NAME")]
+    new_key: Option<Name>,
+    /// Where the new key works.
+    #[arg(long, value_name = "ENV", requires = "new_key", default_value = "production")]
+    new_key_env: Environment,
     /// Takes the key as ?api_key= or ?auth-key=, for senders that cannot set headers.
     #[arg(long)]
     key_in_query: bool,
     /// Takes the key as the last part of the path, for senders that cannot set headers.
     #[arg(long)]
     key_in_path: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    /// The flow's id or name.
+    flow: String,
+    /// The trigger's id.
+    trigger: TriggerId,
+    #[command(flatten)]
+    settings: Settings,
+    /// Accepts every key of the group.
+    #[arg(long, conflicts_with = "keys")]
+    every_key: bool,
+    /// Accepts no key.
+    #[arg(long, conflicts_with_all = ["keys", "every_key"])]
+    no_key: bool,
+    /// Whether the key may come as ?api_key= or ?auth-key=.
+    #[arg(long, value_name = "BOOL")]
+    key_in_query: Option<bool>,
+    /// Whether the key may come as the last part of the path.
+    #[arg(long, value_name = "BOOL")]
+    key_in_path: Option<bool>,
+    /// Checks no signature.
+    #[arg(long, conflicts_with = "github_secret")]
+    no_signature: bool,
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    /// What it is for.
+    #[arg(long)]
+    description: Option<String>,
+    /// An API key it accepts, by id or name; may be repeated. Every key of the group when none was ever named.
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
+    /// The methods it takes; POST when nothing was ever said.
+    #[arg(long, value_delimiter = ',')]
+    methods: Option<Vec<String>>,
+    /// How it answers: with the flow's response, as triggers begin, or at once with 202.
+    #[arg(long)]
+    respond: Option<HowToRespond>,
+    /// How long a synchronous caller waits at most, such as 10s; the server's default when nothing was ever said.
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<SignedDuration>,
+    /// The largest body in bytes; the server's default when nothing was ever said.
+    #[arg(long, value_name = "BYTES")]
+    max_body: Option<u64>,
     /// Checks GitHub's X-Hub-Signature-256 with this secret: `ask`, `-` (standard input) or `env:VARIABLE`.
     #[arg(long, value_name = "SOURCE")]
     github_secret: Option<Source>,
@@ -77,55 +123,57 @@ enum HowToRespond {
     Async,
 }
 
-/// A trigger to be made, as the API takes it. A signing secret is in clear, on its way to the server.
-#[derive(Default, Serialize)]
-pub(super) struct Wanted {
-    pub(super) description: String,
-    pub(super) keys: Option<Vec<String>>,
-    pub(super) methods: Vec<String>,
-    pub(super) respond: Respond,
-    pub(super) timeout_ms: Option<u64>,
-    pub(super) max_body: Option<u64>,
-    pub(super) key_in_query: bool,
-    pub(super) key_in_path: bool,
-    pub(super) signature: Option<WantedSignature>,
-}
-
-#[derive(Serialize)]
-pub(super) struct WantedSignature {
-    scheme: SignatureScheme,
-    #[serde(serialize_with = "in_clear")]
-    secret: SecretString,
-}
-
-fn in_clear<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose_secret())
-}
-
-impl Create {
-    /// What is sent, and for which flow.
-    fn wanted(self) -> Result<(String, Wanted), CliError> {
+impl Settings {
+    /// What is sent of them.
+    fn changes(self) -> Result<TriggerChanges, CliError> {
         let timeout = self.timeout.map(|timeout| {
             u64::try_from(timeout.as_millis()).ok().filter(|ms| *ms > 0).ok_or_else(|| {
                 CliError::Usage(format!("a caller cannot wait for {timeout}. Write a duration such as 10s"))
             })
         });
         let secret = self.github_secret.map(|source| source.read("the secret shared with GitHub")).transpose()?;
-        let wanted = Wanted {
+        let upper = |methods: Vec<String>| methods.iter().map(|method| method.to_uppercase()).collect();
+        Ok(TriggerChanges {
             description: self.description,
-            keys: (!self.keys.is_empty()).then_some(self.keys),
-            methods: self.methods.iter().map(|method| method.to_uppercase()).collect(),
-            respond: match self.respond {
+            keys: (!self.keys.is_empty()).then_some(Some(self.keys)),
+            methods: self.methods.map(upper),
+            respond: self.respond.map(|respond| match respond {
                 HowToRespond::Sync => Respond::Sync,
                 HowToRespond::Async => Respond::Async,
-            },
-            timeout_ms: timeout.transpose()?,
-            max_body: self.max_body,
-            key_in_query: self.key_in_query,
-            key_in_path: self.key_in_path,
-            signature: secret.map(|secret| WantedSignature { scheme: SignatureScheme::Github, secret }),
-        };
-        Ok((self.flow, wanted))
+            }),
+            timeout_ms: timeout.transpose()?.map(Some),
+            max_body: self.max_body.map(Some),
+            signature: secret.map(|secret| Some(SigningSecret { scheme: SignatureScheme::Github, secret })),
+            ..TriggerChanges::default()
+        })
+    }
+}
+
+impl Create {
+    /// What is sent, and for which flow.
+    fn wanted(self) -> Result<(String, TriggerChanges), CliError> {
+        let new_key = self.new_key.map(|name| NewApiKey::named(name, self.new_key_env));
+        let (key_in_query, key_in_path) = (Some(self.key_in_query), Some(self.key_in_path));
+        Ok((self.flow, TriggerChanges { new_key, key_in_query, key_in_path, ..self.settings.changes()? }))
+    }
+}
+
+impl Update {
+    /// What is sent, and for which trigger of which flow.
+    fn changes(self) -> Result<(String, TriggerId, TriggerChanges), CliError> {
+        let mut changes = self.settings.changes()?;
+        if self.every_key {
+            changes.keys = Some(None);
+        }
+        if self.no_key {
+            changes.keys = Some(Some(Vec::new()));
+        }
+        if self.no_signature {
+            changes.signature = Some(None);
+        }
+        changes.key_in_query = self.key_in_query;
+        changes.key_in_path = self.key_in_path;
+        Ok((self.flow, self.trigger, changes))
     }
 }
 
@@ -141,12 +189,23 @@ impl Command {
             Self::Create(create) => {
                 let (flow, wanted) = create.wanted()?;
                 let path = ["groups", group, "flows", &flow, "triggers"];
-                let trigger: TriggerView = context.client.send(Method::POST, &path, &wanted).await?;
-                context.output.show(&trigger, show)
+                let made: ChangedTriggerView = context.client.send(Method::POST, &path, &wanted).await?;
+                context.output.show(&made, changed)
             }
             Self::Show { flow, trigger } => {
                 let path = ["groups", group, "flows", &flow, "triggers", trigger.as_str()];
                 let trigger: TriggerView = context.client.get(&path).await?;
+                context.output.show(&trigger, show)
+            }
+            Self::Update(update) => {
+                let (flow, trigger, changes) = update.changes()?;
+                let path = ["groups", group, "flows", &flow, "triggers", trigger.as_str()];
+                let updated: ChangedTriggerView = context.client.send(Method::PATCH, &path, &changes).await?;
+                context.output.show(&updated, changed)
+            }
+            Self::RoutingKey { flow, trigger } => {
+                let path = ["groups", group, "flows", &flow, "triggers", trigger.as_str(), "routing-key"];
+                let trigger: TriggerView = context.client.post(&path).await?;
                 context.output.show(&trigger, show)
             }
             Self::Delete { flow, trigger } => {
@@ -160,6 +219,7 @@ impl Command {
 fn keys(trigger: &TriggerView) -> String {
     match &trigger.keys {
         None => "every key of the group".to_owned(),
+        Some(keys) if keys.is_empty() => "none".to_owned(),
         Some(keys) => keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
 }
@@ -178,6 +238,13 @@ fn list(triggers: &[TriggerView]) -> String {
     };
     let none = "No triggers yet. Make one with `headgate triggers create FLOW`";
     table(["id", "methods", "respond", "keys", "url", "description"], triggers.iter().map(row), none)
+}
+
+fn changed(changed: &ChangedTriggerView) -> String {
+    let key = changed.new_key.as_ref().map(|key| {
+        format!("\n\nThis is the key {}. It is shown now and never again:\n\n  {}\n", key.view.name, key.api_key)
+    });
+    show(&changed.trigger) + &key.unwrap_or_default()
 }
 
 fn show(trigger: &TriggerView) -> String {
@@ -201,34 +268,66 @@ fn show(trigger: &TriggerView) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[derive(Debug, clap::Parser)]
     struct Line {
-        #[command(flatten)]
-        create: Create,
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn parse(line: &str) -> Result<TriggerChanges, String> {
+        let line = Line::try_parse_from(["triggers"].into_iter().chain(line.split(' '))).map_err(|e| e.to_string())?;
+        match line.command {
+            Command::Create(create) => create.wanted().map(|(_, wanted)| wanted).map_err(|error| error.to_string()),
+            Command::Update(update) => update.changes().map(|(.., changes)| changes).map_err(|error| error.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sent(line: &str) -> Value {
+        let sent = serde_json::to_value(parse(line).unwrap()).unwrap();
+        let read: TriggerChanges = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), sent, "{line}");
+        sent
     }
 
     #[test]
     fn what_is_sent_is_what_the_api_takes() {
-        let line = "x my-flow --key erp --methods get,PUT --respond async --timeout 1.5s --key-in-path";
-        let (flow, mut wanted) = Line::try_parse_from(line.split(' ')).unwrap().create.wanted().unwrap();
-        wanted.signature = Some(WantedSignature { scheme: SignatureScheme::Github, secret: "s3cret".into() });
-        let taken: crate::http::triggers::NewTrigger =
-            serde_json::from_value(serde_json::to_value(&wanted).unwrap()).unwrap();
-        assert_eq!(flow, "my-flow");
-        assert_eq!(taken.keys.as_deref(), Some(&["erp".to_owned()][..]));
-        assert_eq!((taken.methods.join(" "), taken.respond), ("GET PUT".to_owned(), Respond::Async));
-        assert_eq!((taken.timeout_ms, taken.key_in_query, taken.key_in_path), (Some(1500), false, true));
-        assert_eq!(taken.signature.unwrap().secret.expose_secret(), "s3cret");
+        let line = "create my-flow --key erp --methods get,PUT --respond async --timeout 1.5s --key-in-path";
+        let wanted = json!({
+            "keys": ["erp"], "methods": ["GET", "PUT"], "respond": "async", "timeout_ms": 1500,
+            "key_in_query": false, "key_in_path": true,
+        });
+        assert_eq!(sent(line), wanted);
+        let key = &sent("create my-flow --new-key crm --new-key-env test")["new_key"];
+        assert_eq!((&key["name"], &key["environment"]), (&json!("crm"), &json!("test")));
+        let secret = SigningSecret { scheme: SignatureScheme::Github, secret: "s3cret".into() };
+        let changes = TriggerChanges { signature: Some(Some(secret)), ..TriggerChanges::default() };
+        assert!(!format!("{changes:?}").contains("s3cret"));
+        assert_eq!(serde_json::to_value(&changes).unwrap()["signature"]["secret"], "s3cret");
+    }
+
+    #[test]
+    fn a_change_sends_only_what_was_named() {
+        let id = format!("trg_{}", "a".repeat(20));
+        for (line, wanted) in [
+            ("", json!({})),
+            (" --every-key --no-signature", json!({"keys": null, "signature": null})),
+            (" --no-key --description x", json!({"keys": [], "description": "x"})),
+            (" --key a --key b", json!({"keys": ["a", "b"]})),
+            (" --respond sync --key-in-query false", json!({"respond": "sync", "key_in_query": false})),
+        ] {
+            assert_eq!(sent(&format!("update my-flow {id}{line}")), wanted, "{line}");
+        }
     }
 
     #[test]
     fn a_secret_is_not_taken_from_the_command_line() {
-        let error = Line::try_parse_from(["x", "flow", "--github-secret", "hunter2"]).unwrap_err().to_string();
+        let error = parse("create flow --github-secret hunter2").unwrap_err();
         assert!(error.contains("env:VARIABLE"), "{error}");
-        let parsed = Line::try_parse_from(["x", "flow", "--timeout", "-3s"]);
-        assert!(parsed.is_err() || parsed.unwrap().create.wanted().is_err());
+        assert!(parse("create flow --timeout -3s").is_err());
     }
 }

@@ -3,8 +3,13 @@
 //! A key reads `hg_live_<id>_<secret><checksum>` (`hg_test_…` outside production): a public id of 12 letters or
 //! digits, a secret of 43 (256 bits) and a checksum of 6 over everything before it.
 
+mod expiry;
+mod lifecycle;
+mod network;
+
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -15,6 +20,10 @@ use zeroize::Zeroizing;
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, Name};
 use crate::domain::permission::{Denial, Scope, ScopeSet};
 use crate::domain::secret::{self, Pepper, SECRET_LENGTH, SecretHash};
+
+pub use expiry::{Expiry, Lapse};
+pub use lifecycle::{KeySlot, KeyStatus};
+pub use network::Network;
 
 /// What every key begins with; the rest of the prefix tells production from other environments.
 pub const KEY_PREFIX: &str = "hg_";
@@ -32,12 +41,16 @@ pub struct PlainApiKey {
 impl PlainApiKey {
     /// Makes a new key of an environment.
     pub fn generate(environment: &Environment, mut fill: impl FnMut(&mut [u8])) -> Self {
-        let class = if environment.is_production() { "live" } else { "test" };
-        let id = secret::random_text(ID_LENGTH, &mut fill);
-        let text = format!("{KEY_PREFIX}{class}_{id}_{}", secret::random_text(SECRET_LENGTH, &mut fill));
+        let id = secret::random_text(ID_LENGTH, &mut fill).parse().expect("random texts are letters and digits");
+        Self::generate_for(id, environment, fill)
+    }
+
+    /// Makes a new value of a key: its public part stays.
+    pub fn generate_for(id: ApiKeyId, environment: &Environment, fill: impl FnMut(&mut [u8])) -> Self {
+        let text = format!("{}_{}", public_text(&id, environment), secret::random_text(SECRET_LENGTH, fill));
         let checksum = secret::checksum(&text);
         let text = text + std::str::from_utf8(&checksum).expect("a checksum is ASCII");
-        Self { text: text.into(), id: id.parse().expect("random texts are letters and digits") }
+        Self { text: text.into(), id }
     }
 
     /// Reads a text as a key; `None` when it is not one (so that a sender's own credentials are no key).
@@ -72,6 +85,11 @@ impl PlainApiKey {
     }
 }
 
+fn public_text(id: &ApiKeyId, environment: &Environment) -> String {
+    let class = if environment.is_production() { "live" } else { "test" };
+    format!("{KEY_PREFIX}{class}_{id}")
+}
+
 impl fmt::Debug for PlainApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PlainApiKey({})", self.id)
@@ -79,7 +97,7 @@ impl fmt::Debug for PlainApiKey {
 }
 
 /// Which of a key's secrets this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSlot {
     /// The first one.
@@ -97,6 +115,9 @@ pub struct KeySecret {
     pub slot: SecretSlot,
     /// Its hash.
     pub hash: SecretHash,
+    /// When it was made; with its key when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
     /// When it stops to be valid on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
@@ -154,6 +175,28 @@ impl KeyClass {
     /// The class of a key of an environment when nothing else is said.
     pub fn of(environment: &Environment) -> Self {
         if environment.is_production() { Self::Production } else { Self::Development }
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Partner => "partner",
+            Self::Development => "development",
+            Self::CiCd => "ci_cd",
+        }
+    }
+}
+
+impl FromStr for KeyClass {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let class = [Self::Production, Self::Partner, Self::Development, Self::CiCd].into_iter();
+        let mut class = class.filter(|class| class.as_str() == text.replace('-', "_"));
+        class.next().ok_or_else(|| {
+            format!("\"{text}\" is no class of keys. Choose among production, partner, development, ci_cd")
+        })
     }
 }
 
@@ -299,14 +342,9 @@ impl ApiKey {
         }
     }
 
-    /// What a person sees of it in a list.
-    pub fn status(&self, now: Timestamp) -> &'static str {
-        match () {
-            () if self.revoked.is_some() => "revoked",
-            () if self.disabled => "disabled",
-            () if self.expires.is_some_and(|end| end <= now) => "expired",
-            () => "active",
-        }
+    /// How its values begin.
+    pub fn prefix(&self) -> String {
+        public_text(&self.id, &self.environment)
     }
 }
 
@@ -335,6 +373,9 @@ mod tests {
             assert_eq!(PlainApiKey::parse(std::str::from_utf8(&changed).unwrap()), None, "position {position}");
         }
         assert!(PlainApiKey::generate(&Environment::test(), counting()).reveal().starts_with("hg_test_"));
+        let next = PlainApiKey::generate_for(*key.id(), &Environment::production(), |bytes| bytes.fill(5));
+        assert_eq!(PlainApiKey::parse(next.reveal()).unwrap().id(), key.id());
+        assert_ne!(next, key);
     }
 
     #[test]
@@ -356,13 +397,19 @@ mod tests {
         let plain = PlainApiKey::generate(&Environment::test(), counting());
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         let key = ApiKey {
-            id: plain.id().clone(),
+            id: *plain.id(),
             group: "acme".parse().unwrap(),
             environment: Environment::test(),
             name: "crm".parse().unwrap(),
             description: "".into(),
             class: None,
-            secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&pepper), not_after: None }].into(),
+            secrets: [KeySecret {
+                slot: SecretSlot::Primary,
+                hash: plain.hash(&pepper),
+                created: None,
+                not_after: None,
+            }]
+            .into(),
             created: at(0),
             expires: Some(at(100)),
             disabled: false,

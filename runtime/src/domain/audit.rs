@@ -13,19 +13,24 @@ use crate::domain::secret::{Pepper, SecretHash};
 const SECRET_FIELDS: [&str; 7] = ["hash", "ciphertext", "nonce", "password", "refresh", "routing_key", "secret"];
 
 /// One change, or one set of changes that was made together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// 1, 2, 3, ... without gaps.
+    #[schema(example = 7)]
     pub sequence: u64,
     /// When.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-22T07:00:00Z")]
     pub at: Timestamp,
     /// What was done, as the table of actions names it.
+    #[schema(example = "api-key.create")]
     pub action: String,
     /// In which group; absent for what concerns the server.
+    #[schema(value_type = Option<String>, example = "acme")]
     pub group: Option<GroupId>,
     /// Who did it.
     pub by: AuditActor,
     /// Where the request came from.
+    #[schema(value_type = Option<String>, example = "203.0.113.7")]
     pub address: Option<IpAddr>,
     /// What changed.
     pub changes: Vec<AuditChange>,
@@ -39,6 +44,7 @@ pub struct AuditEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditActor {
     /// `user`, `api_key` or `system`.
+    #[schema(example = "user")]
     pub kind: String,
     /// Their id.
     pub id: String,
@@ -50,6 +56,7 @@ pub struct AuditActor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditChange {
     /// What kind of thing, such as `api-key`.
+    #[schema(example = "api-key")]
     pub noun: String,
     /// Its id.
     pub id: String,

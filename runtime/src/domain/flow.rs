@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::digest::ModuleDigest;
 use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
-use crate::domain::trigger::HttpSettings;
+use crate::domain::trigger::{HttpSettings, HttpTrigger};
 
 /// A named unit of work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Flow {
 pub struct ExecuteTrigger {
     /// Its id, as flows and runs name it.
     pub id: TriggerId,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
     /// The same settings any HTTP trigger has.
     pub settings: Arc<HttpSettings>,
 }
@@ -73,6 +76,18 @@ pub struct FlowVersion {
 }
 
 impl Flow {
+    /// The built-in trigger, in the form all HTTP triggers have.
+    pub fn execute_trigger(&self) -> HttpTrigger {
+        HttpTrigger {
+            id: self.execute.id.clone(),
+            flow: self.id.clone(),
+            description: self.execute.description.clone(),
+            routing_key: None,
+            settings: self.execute.settings.clone(),
+            created: self.created,
+        }
+    }
+
     /// The connection a slot is bound to in an environment.
     pub fn bound(&self, environment: &Environment, slot: &str) -> Option<&ConnectionId> {
         self.slots.get(environment)?.get(slot)

@@ -124,8 +124,8 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
-    /// What the execute trigger begins with: any key of the group, POST, synchronous.
-    pub fn execute() -> Self {
+    /// What every trigger begins with: any key of the group, POST, synchronous.
+    pub fn initial() -> Self {
         Self {
             keys: AcceptedKeys::All,
             methods: BTreeSet::from(["POST".to_owned()]),
@@ -195,6 +195,36 @@ pub struct Trigger {
     pub settings: Arc<HttpSettings>,
     /// When it was made.
     pub created: Timestamp,
+}
+
+/// Any HTTP trigger: one with a routing key, or a flow's built-in execute trigger.
+#[derive(Debug, Clone)]
+pub struct HttpTrigger {
+    /// Its id.
+    pub id: TriggerId,
+    /// Which flow it runs.
+    pub flow: FlowId,
+    /// What it is for.
+    pub description: String,
+    /// Selects it; the execute trigger has none.
+    pub routing_key: Option<RoutingKey>,
+    /// Who may fire it, and how it answers.
+    pub settings: Arc<HttpSettings>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl From<&Trigger> for HttpTrigger {
+    fn from(trigger: &Trigger) -> Self {
+        Self {
+            id: trigger.id.clone(),
+            flow: trigger.flow.clone(),
+            description: trigger.description.clone(),
+            routing_key: Some(trigger.routing_key.clone()),
+            settings: trigger.settings.clone(),
+            created: trigger.created,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
 use serde::de::DeserializeOwned;
 
 use crate::http::ApiState;
@@ -93,6 +94,22 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Body<T> {
             JsonRejection::BytesRejection(_) => incomplete(),
             _ => Problem::new(StatusCode::BAD_REQUEST, "invalid_request", error.body_text()),
         })
+    }
+}
+
+/// A JSON body, or none at all.
+pub struct MaybeBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<ApiState> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
+        let nothing = !request.headers().contains_key(header::CONTENT_TYPE) && request.body().is_end_stream();
+        if nothing {
+            Ok(Self(T::default()))
+        } else {
+            Body::from_request(request, api).await.map(|Body(body)| Self(body))
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::flow::{Flow, FlowVersion};
-use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot};
-use crate::http::ApiState;
+use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
 use crate::http::extract::{Body, Module, Named, Params};
 use crate::http::problem::{Problem, ProblemBody};
+use crate::http::{Api, ApiState};
 use crate::service::access::Actor;
 
 /// A flow to be made.
@@ -47,6 +47,11 @@ pub struct FlowView {
     /// Which connection each slot is bound to, by environment.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, String>>)]
     pub slots: BTreeMap<Environment, BTreeMap<Slot, ConnectionId>>,
+    /// Whether it has an HTTP trigger of its own, besides the execute trigger that every flow has.
+    pub has_http_trigger: bool,
+    /// The id of its execute trigger.
+    #[schema(value_type = String)]
+    pub execute_trigger: TriggerId,
     /// Where its execute trigger is called: `POST` with an API key.
     pub execute_url: String,
     /// When it was made.
@@ -107,7 +112,7 @@ pub struct BindSlot {
 }
 
 impl FlowView {
-    fn of(flow: &Flow, public_url: &str) -> Self {
+    fn of(flow: &Flow, api: &Api) -> Self {
         Self {
             id: flow.id.clone(),
             name: flow.name.clone(),
@@ -115,7 +120,9 @@ impl FlowView {
             latest: flow.latest,
             published: flow.published.iter().map(|(name, publication)| (name.clone(), publication.version)).collect(),
             slots: flow.slots.clone(),
-            execute_url: format!("{public_url}/flows/{}/execute", flow.id),
+            has_http_trigger: api.service.catalog().triggers_of(&flow.id).next().is_some(),
+            execute_trigger: flow.execute.id.clone(),
+            execute_url: format!("{}/flows/{}/execute", api.public_url, flow.id),
             created: flow.created,
         }
     }
@@ -139,7 +146,7 @@ pub async fn list(
     Named(group): Named<GroupId>,
 ) -> Result<Json<Vec<FlowView>>, Problem> {
     let flows = api.service.list_flows(&actor, &group)?;
-    Ok(Json(flows.iter().map(|flow| FlowView::of(flow, &api.public_url)).collect()))
+    Ok(Json(flows.iter().map(|flow| FlowView::of(flow, &api)).collect()))
 }
 
 /// Makes a flow.
@@ -155,7 +162,7 @@ pub async fn create(
     Body(new): Body<NewFlow>,
 ) -> Result<(StatusCode, Json<FlowView>), Problem> {
     let flow = api.service.create_flow(&actor, &group, new.name, new.description).await?;
-    Ok((StatusCode::CREATED, Json(FlowView::of(&flow, &api.public_url))))
+    Ok((StatusCode::CREATED, Json(FlowView::of(&flow, &api))))
 }
 
 /// Shows a flow, by its id or its name.
@@ -168,7 +175,7 @@ pub async fn get(
     State(api): State<ApiState>,
     Named((group, flow)): Named<(GroupId, String)>,
 ) -> Result<Json<FlowView>, Problem> {
-    Ok(Json(FlowView::of(&*api.service.get_flow(&actor, &group, &flow)?, &api.public_url)))
+    Ok(Json(FlowView::of(&*api.service.get_flow(&actor, &group, &flow)?, &api)))
 }
 
 /// Lists the versions of a flow, newest first.
@@ -214,7 +221,7 @@ pub async fn publish(
     Body(publish): Body<Publish>,
 ) -> Result<Json<FlowView>, Problem> {
     let flow = api.service.publish(&actor, &group, &flow, publish.version, publish.environment).await?;
-    Ok(Json(FlowView::of(&flow, &api.public_url)))
+    Ok(Json(FlowView::of(&flow, &api)))
 }
 
 /// Binds a slot to a connection in an environment, or unbinds it.
@@ -229,5 +236,5 @@ pub async fn bind_slot(
     Body(bind): Body<BindSlot>,
 ) -> Result<Json<FlowView>, Problem> {
     let flow = api.service.bind_slot(&actor, &group, &flow, slot, bind.environment, bind.connection).await?;
-    Ok(Json(FlowView::of(&flow, &api.public_url)))
+    Ok(Json(FlowView::of(&flow, &api)))
 }

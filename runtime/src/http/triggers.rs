@@ -4,62 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::id::{ApiKeyId, GroupId, TriggerId};
-use crate::domain::trigger::{AcceptedKeys, Respond, SignatureScheme, Trigger};
+use crate::domain::id::{ApiKeyId, FlowId, GroupId, TriggerId};
+use crate::domain::trigger::{AcceptedKeys, HttpTrigger, Respond, RoutingKey, SignatureScheme};
 use crate::http::ApiState;
+use crate::http::api_keys::CreatedApiKey;
 use crate::http::extract::{Body, Named};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
-use crate::service::triggers;
+use crate::service::triggers::ChangedTrigger;
 
-/// An HTTP trigger to be made.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewTrigger {
-    /// What it is for.
-    #[serde(default)]
-    pub description: String,
-    /// The API keys it accepts, by id or name; every key of the group when absent.
-    #[serde(default)]
-    pub keys: Option<Vec<String>>,
-    /// The methods it takes; `POST` when empty.
-    #[serde(default)]
-    #[schema(example = json!(["POST"]))]
-    pub methods: Vec<String>,
-    /// How it answers.
-    #[serde(default)]
-    pub respond: Respond,
-    /// How long a synchronous caller waits at most, in milliseconds.
-    #[serde(default)]
-    pub timeout_ms: Option<u64>,
-    /// The largest body in bytes.
-    #[serde(default)]
-    pub max_body: Option<u64>,
-    /// Whether the key may come as `?api_key=` or `?auth-key=`.
-    #[serde(default)]
-    pub key_in_query: bool,
-    /// Whether the key may come as the last part of the path.
-    #[serde(default)]
-    pub key_in_path: bool,
-    /// A check of the body's signature.
-    #[serde(default)]
-    pub signature: Option<NewSignature>,
-}
-
-/// A check of the body's signature.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSignature {
-    /// Whose manner of signing.
-    pub scheme: SignatureScheme,
-    /// The secret shared with the sender. It is encrypted and never answered again.
-    #[schema(value_type = String)]
-    pub secret: SecretString,
-}
+pub use crate::service::triggers::{SigningSecret, TriggerChanges};
 
 /// An HTTP trigger.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -67,16 +24,21 @@ pub struct TriggerView {
     /// Its id.
     #[schema(value_type = String)]
     pub id: TriggerId,
+    /// Which flow it runs.
+    #[schema(value_type = String)]
+    pub flow: FlowId,
     /// What it is for.
+    #[schema(example = "Deals that were won")]
     pub description: String,
-    /// Selects it. Sensitive: whoever knows it knows where to knock.
-    pub routing_key: String,
+    /// Selects it; the execute trigger has none. Sensitive: whoever knows it knows where to knock.
+    pub routing_key: Option<String>,
     /// Where it is called.
     pub url: String,
     /// The ids of the keys it accepts; every key of the group when absent.
     #[schema(value_type = Option<Vec<String>>)]
     pub keys: Option<Vec<ApiKeyId>>,
     /// The methods it takes.
+    #[schema(example = json!(["POST"]))]
     pub methods: Vec<String>,
     /// How it answers.
     pub respond: Respond,
@@ -95,17 +57,33 @@ pub struct TriggerView {
     pub created: Timestamp,
 }
 
+/// A trigger that was made or changed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ChangedTriggerView {
+    /// The trigger.
+    #[serde(flatten)]
+    pub trigger: TriggerView,
+    /// The key that was made with it, in clear. It is shown here and never again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_key: Option<CreatedApiKey>,
+}
+
 impl TriggerView {
-    fn of(trigger: &Trigger, public_url: &str) -> Self {
+    fn of(trigger: &HttpTrigger, public_url: &str) -> Self {
         let settings = &trigger.settings;
+        let routing_key = trigger.routing_key.as_ref().map(RoutingKey::reveal);
         Self {
             id: trigger.id.clone(),
+            flow: trigger.flow.clone(),
             description: trigger.description.clone(),
-            routing_key: trigger.routing_key.reveal().to_owned(),
-            url: format!("{public_url}/hooks/{}", trigger.routing_key.reveal()),
+            routing_key: routing_key.map(str::to_owned),
+            url: match routing_key {
+                Some(routing_key) => format!("{public_url}/hooks/{routing_key}"),
+                None => format!("{public_url}/flows/{}/execute", trigger.flow),
+            },
             keys: match &settings.keys {
                 AcceptedKeys::All => None,
-                AcceptedKeys::Only(keys) => Some(keys.iter().cloned().collect()),
+                AcceptedKeys::Only(keys) => Some(keys.iter().copied().collect()),
             },
             methods: settings.methods.iter().cloned().collect(),
             respond: settings.respond,
@@ -115,6 +93,15 @@ impl TriggerView {
             key_in_path: settings.key_in_path,
             signature: settings.signature.as_ref().map(|signature| signature.scheme),
             created: trigger.created,
+        }
+    }
+}
+
+impl ChangedTriggerView {
+    fn of(changed: &ChangedTrigger, public_url: &str) -> Self {
+        Self {
+            trigger: TriggerView::of(&changed.trigger, public_url),
+            new_key: changed.new_key.as_ref().map(CreatedApiKey::of),
         }
     }
 }
@@ -134,29 +121,20 @@ pub async fn list(
 }
 
 /// Makes an HTTP trigger. The server gives it its routing key.
-#[utoipa::path(post, path = "/api/v1/groups/{group}/flows/{flow}/triggers", tag = "triggers", request_body = NewTrigger, params(("group" = String, Path), ("flow" = String, Path)), responses(
-    (status = CREATED, body = TriggerView),
+#[utoipa::path(post, path = "/api/v1/groups/{group}/flows/{flow}/triggers", tag = "triggers", request_body = TriggerChanges, params(("group" = String, Path), ("flow" = String, Path)), responses(
+    (status = CREATED, body = ChangedTriggerView),
+    (status = BAD_REQUEST, body = ProblemBody, content_type = "application/problem+json"),
+    (status = FORBIDDEN, body = ProblemBody, content_type = "application/problem+json"),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn create(
     actor: Actor,
     State(api): State<ApiState>,
     Named((group, flow)): Named<(GroupId, String)>,
-    Body(new): Body<NewTrigger>,
-) -> Result<(StatusCode, Json<TriggerView>), Problem> {
-    let new = triggers::NewTrigger {
-        description: new.description,
-        keys: new.keys,
-        methods: new.methods,
-        respond: new.respond,
-        timeout_ms: new.timeout_ms,
-        max_body: new.max_body,
-        key_in_query: new.key_in_query,
-        key_in_path: new.key_in_path,
-        signature: new.signature.map(|signature| (signature.scheme, signature.secret)),
-    };
-    let trigger = api.service.create_trigger(&actor, &group, &flow, new).await?;
-    Ok((StatusCode::CREATED, Json(TriggerView::of(&trigger, &api.public_url))))
+    Body(wanted): Body<TriggerChanges>,
+) -> Result<(StatusCode, Json<ChangedTriggerView>), Problem> {
+    let made = api.service.create_trigger(&actor, &group, &flow, wanted).await?;
+    Ok((StatusCode::CREATED, Json(ChangedTriggerView::of(&made, &api.public_url))))
 }
 
 /// Shows a trigger.
@@ -173,10 +151,44 @@ pub async fn get(
     Ok(Json(TriggerView::of(&trigger, &api.public_url)))
 }
 
+/// Changes a trigger, the built-in execute trigger included, from the next request on.
+#[utoipa::path(patch, path = "/api/v1/groups/{group}/flows/{flow}/triggers/{trigger}", tag = "triggers", request_body = TriggerChanges, params(("group" = String, Path), ("flow" = String, Path), ("trigger" = String, Path)), responses(
+    (status = OK, body = ChangedTriggerView),
+    (status = BAD_REQUEST, body = ProblemBody, content_type = "application/problem+json"),
+    (status = FORBIDDEN, body = ProblemBody, content_type = "application/problem+json"),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn update(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, flow, trigger)): Named<(GroupId, String, TriggerId)>,
+    Body(changes): Body<TriggerChanges>,
+) -> Result<Json<ChangedTriggerView>, Problem> {
+    let changed = api.service.update_trigger(&actor, &group, &flow, &trigger, changes).await?;
+    Ok(Json(ChangedTriggerView::of(&changed, &api.public_url)))
+}
+
+/// Gives a trigger a new routing key: its old URL answers 404 from the next request on.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/flows/{flow}/triggers/{trigger}/routing-key", tag = "triggers", params(("group" = String, Path), ("flow" = String, Path), ("trigger" = String, Path)), responses(
+    (status = OK, body = TriggerView),
+    (status = FORBIDDEN, body = ProblemBody, content_type = "application/problem+json"),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn renew_routing_key(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, flow, trigger)): Named<(GroupId, String, TriggerId)>,
+) -> Result<Json<TriggerView>, Problem> {
+    let trigger = api.service.renew_routing_key(&actor, &group, &flow, &trigger).await?;
+    Ok(Json(TriggerView::of(&trigger, &api.public_url)))
+}
+
 /// Deletes a trigger: its URL answers 404 from the next request on.
 #[utoipa::path(delete, path = "/api/v1/groups/{group}/flows/{flow}/triggers/{trigger}", tag = "triggers", params(("group" = String, Path), ("flow" = String, Path), ("trigger" = String, Path)), responses(
     (status = NO_CONTENT, description = "Done"),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn delete(
     actor: Actor,

@@ -1,8 +1,12 @@
 //! The audit log: an entry per change, in the same commit as the change.
 
+mod check;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::domain::audit::{AuditChange, AuditEntry};
 use crate::domain::id::GroupId;
@@ -13,10 +17,16 @@ use crate::service::error::ServiceError;
 use crate::service::record::{decode, encode};
 use crate::store::{Batch, Store};
 
+pub use check::{AuditCheck, AuditPlace};
+
 const HEAD: &str = "audit-head";
 const ENTRIES: &str = "audit/";
+/// What stands under this noun and id are the settings of the last start.
+const SETTINGS: (&str, &str) = ("server", "settings");
 /// Entries answered at most.
 pub const MAX_LISTED: usize = 500;
+/// Entries looked at for one page of those that are about something: reading them takes a fraction of a second.
+const MAX_SCANNED: usize = 5000;
 /// Entries read at a time.
 const PAGE: usize = 1000;
 
@@ -32,17 +42,36 @@ impl AuditHead {
         let record = store.get(HEAD).map_err(ServiceError::internal("reading the end of the audit log"))?;
         record.map_or_else(|| Ok(Self::default()), |record| decode(&record.value))
     }
+
+    /// The batch with the entry that follows, and the chain's end after it.
+    fn extend(&self, batch: Batch, entry: &AuditEntry) -> (Batch, Self) {
+        let head = Self { sequence: entry.sequence, hash: entry.hash.clone() };
+        let mut batch = batch.put(entry_key(entry.sequence), encode(entry)).put(HEAD, encode(&head));
+        if let Some(group) = &entry.group {
+            batch = batch.put(group_key(group, entry.sequence), Vec::new());
+        }
+        (batch, head)
+    }
 }
 
-/// What checking the whole chain found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditCheck {
-    /// How many entries there are.
-    pub entries: u64,
-    /// The hash of the newest one. Kept elsewhere, it shows later that nothing was cut off.
-    pub head: String,
-    /// The first entry that is not as it was written, and what is wrong with it.
-    pub broken: Option<(u64, &'static str)>,
+/// Some entries, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AuditPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// Before which entry the next page begins; `None` at the beginning of the log.
+    pub next: Option<u64>,
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// Those before this one; the newest when absent.
+    pub before: Option<u64>,
+    /// How many at most.
+    pub limit: Option<usize>,
+    /// Those that changed this kind of thing, such as `api-key`.
+    pub noun: Option<String>,
 }
 
 fn entry_key(sequence: u64) -> String {
@@ -52,6 +81,10 @@ fn entry_key(sequence: u64) -> String {
 /// Entries of a group, newest first: the keys count down.
 fn group_prefix(group: &GroupId) -> String {
     format!("audit-of/{group}/")
+}
+
+fn group_key(group: &GroupId, sequence: u64) -> String {
+    format!("{}{:020}", group_prefix(group), u64::MAX - sequence)
 }
 
 impl Service {
@@ -76,99 +109,125 @@ impl Service {
             previous: head.hash.clone(),
             hash: String::new(),
         };
-        let entry = entry.seal(&self.pepper);
-        let head = AuditHead { sequence: entry.sequence, hash: entry.hash.clone() };
-        let mut batch = batch.put(entry_key(entry.sequence), encode(&entry)).put(HEAD, encode(&head));
-        if let Some(group) = &entry.group {
-            let key = format!("{}{:020}", group_prefix(group), u64::MAX - entry.sequence);
-            batch = batch.put(key, Vec::new());
-        }
-        (batch, head)
+        head.extend(batch, &entry.seal(&self.pepper))
     }
 
-    /// A group's entries, newest first; those before an entry where one is named.
-    pub fn list_audit(
-        &self,
-        actor: &Actor,
-        group: &GroupId,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditEntry>, ServiceError> {
+    /// A group's entries, newest first.
+    pub fn list_audit(&self, actor: &Actor, group: &GroupId, query: &AuditQuery) -> Result<AuditPage, ServiceError> {
         actor.authorise(&self.catalog(), group, Action::ReadAudit)?;
-        let doing = "reading the audit log";
-        let prefix = group_prefix(group);
-        let after = before.map(|before| format!("{prefix}{:020}", u64::MAX - before));
-        let index = self.store.scan(&prefix, after.as_deref(), limit.clamp(1, MAX_LISTED));
-        let index = index.map_err(ServiceError::internal(doing))?;
-        let numbers = index.iter().filter_map(|(key, _)| key.strip_prefix(&prefix)?.parse::<u64>().ok());
-        numbers.filter_map(|number| self.audit_entry(u64::MAX - number).transpose()).collect()
+        self.page_of_group(group, query.before, limit(query), |entry| concerns(entry, query))
     }
 
     /// The server's entries, of all groups and of none, newest first.
-    pub fn list_server_audit(
-        &self,
-        actor: &Actor,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<AuditEntry>, ServiceError> {
+    pub fn list_server_audit(&self, actor: &Actor, query: &AuditQuery) -> Result<AuditPage, ServiceError> {
         actor.authorise_server(Action::ReadServerAudit)?;
         let newest = AuditHead::read(self.store.as_ref())?.sequence;
-        let end = before.map_or(newest, |before| newest.min(before.saturating_sub(1)));
-        let limit = limit.clamp(1, MAX_LISTED) as u64;
-        let begin = end.saturating_sub(limit) + 1;
-        (begin..=end).rev().filter_map(|sequence| self.audit_entry(sequence).transpose()).collect()
+        let from = query.before.map_or(newest, |before| newest.min(before.saturating_sub(1)));
+        self.page((1..=from).rev(), limit(query), |entry| concerns(entry, query))
     }
 
-    fn audit_entry(&self, sequence: u64) -> Result<Option<AuditEntry>, ServiceError> {
-        let record = self.store.get(&entry_key(sequence)).map_err(ServiceError::internal("reading the audit log"))?;
-        record.map(|record| decode(&record.value)).transpose()
-    }
-
-    /// Checks that every entry is as it was written, and that none is missing.
-    pub async fn verify_audit(self: &Arc<Self>, actor: &Actor) -> Result<AuditCheck, ServiceError> {
-        actor.authorise_server(Action::VerifyAudit)?;
-        let service = self.clone();
-        let check = tokio::task::spawn_blocking(move || service.check_audit());
-        check.await.map_err(ServiceError::internal("checking the audit log"))?
-    }
-
-    fn check_audit(&self) -> Result<AuditCheck, ServiceError> {
-        let head = AuditHead::read(self.store.as_ref())?;
-        let mut before = AuditHead::default();
-        let broken = |before: &AuditHead, reason| {
-            Ok(AuditCheck {
-                entries: head.sequence,
-                head: head.hash.clone(),
-                broken: Some((before.sequence + 1, reason)),
-            })
+    /// The newest entries of a group that are about one thing, or were made by it.
+    pub(super) fn audit_about(
+        &self,
+        group: &GroupId,
+        noun: &str,
+        id: &str,
+        limit: usize,
+    ) -> Result<AuditPage, ServiceError> {
+        // A trigger or a flow that names the thing has its id among its fields.
+        let quoted = format!("\"{id}\"");
+        let mentions = |state: &Option<Value>| state.as_ref().is_some_and(|state| state.to_string().contains(&quoted));
+        let about = |change: &AuditChange| {
+            (change.noun == noun && change.id == id) || mentions(&change.before) || mentions(&change.after)
         };
-        let mut after: Option<String> = None;
-        // What is written while this check is running is left to the next one.
-        while before.sequence < head.sequence {
-            let page = self.store.scan(ENTRIES, after.as_deref(), PAGE);
-            let page = page.map_err(ServiceError::internal("reading the audit log"))?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            let left = (head.sequence - before.sequence) as usize;
-            for (_, record) in page.iter().take(left) {
-                let Ok(entry) = decode::<AuditEntry>(&record.value) else {
-                    return broken(&before, "it cannot be read");
-                };
-                if entry.sequence != before.sequence + 1 {
-                    return broken(&before, "it is missing");
-                }
-                if entry.previous != before.hash {
-                    return broken(&before, "it does not follow the entry before it");
-                }
-                if entry.hash != entry.expected_hash(&self.pepper) {
-                    return broken(&before, "it was changed after it was written");
-                }
-                before = AuditHead { sequence: entry.sequence, hash: entry.hash };
+        self.page_of_group(group, None, limit, |entry| entry.by.id == id || entry.changes.iter().any(about))
+    }
+
+    fn page_of_group(
+        &self,
+        group: &GroupId,
+        before: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&AuditEntry) -> bool,
+    ) -> Result<AuditPage, ServiceError> {
+        let prefix = group_prefix(group);
+        let after = before.map(|before| group_key(group, before));
+        let index = self.store.scan(&prefix, after.as_deref(), MAX_SCANNED + 1);
+        let index = index.map_err(ServiceError::internal("reading the audit log"))?;
+        let numbers = index.iter().filter_map(|(key, _)| key.strip_prefix(&prefix)?.parse::<u64>().ok());
+        self.page(numbers.map(|number| u64::MAX - number), limit, wanted)
+    }
+
+    /// The first of these entries that are wanted.
+    fn page(
+        &self,
+        mut numbers: impl Iterator<Item = u64>,
+        limit: usize,
+        wanted: impl Fn(&AuditEntry) -> bool,
+    ) -> Result<AuditPage, ServiceError> {
+        let mut entries = Vec::new();
+        let mut last = None;
+        for sequence in numbers.by_ref().take(MAX_SCANNED) {
+            last = Some(sequence);
+            let record =
+                self.store.get(&entry_key(sequence)).map_err(ServiceError::internal("reading the audit log"))?;
+            let Some(record) = record else { continue };
+            let entry = decode::<AuditEntry>(&record.value)?;
+            if wanted(&entry) {
+                entries.push(entry);
+            }
+            if entries.len() == limit {
+                break;
             }
         }
-        if before != head {
-            return broken(&before, "it is missing");
-        }
-        Ok(AuditCheck { entries: head.sequence, head: head.hash, broken: None })
+        Ok(AuditPage { entries, next: last.filter(|_| numbers.next().is_some()) })
     }
+
+    /// Checks that every entry is as it was written and none is missing; and that an end of the log that was noted
+    /// earlier is still a part of it.
+    pub async fn verify_audit(
+        self: &Arc<Self>,
+        actor: &Actor,
+        expected: Option<AuditPlace>,
+    ) -> Result<AuditCheck, ServiceError> {
+        actor.authorise_server(Action::VerifyAudit)?;
+        let service = self.clone();
+        let check = move || check::check(service.store.as_ref(), &service.pepper, expected.as_ref());
+        tokio::task::spawn_blocking(check).await.map_err(ServiceError::internal("checking the audit log"))?
+    }
+
+    /// Notes the settings of this start, which are not secret; where they differ from the last start's the audit log
+    /// says so.
+    pub async fn note_settings(self: &Arc<Self>, listing: &BTreeMap<String, String>) -> Result<(), ServiceError> {
+        let doing = "recording the settings";
+        let (noun, id) = SETTINGS;
+        let (key, after) = (format!("{noun}/{id}"), json!(listing));
+        match self.store.get(&key).map_err(ServiceError::internal(doing))? {
+            // The first start changes nothing.
+            None => {
+                let batch = Batch::new().put(key, encode(&after));
+                self.store.commit(batch).await.map_err(ServiceError::internal(doing))?;
+                Ok(())
+            }
+            Some(record) => {
+                let before = decode::<Value>(&record.value)?;
+                if before == after {
+                    return Ok(());
+                }
+                let mut edit = self.edit_server(&Actor::system(), Action::ChangeSettings).await?;
+                edit.put_value(SETTINGS, before, after);
+                edit.save().await
+            }
+        }
+    }
+}
+
+fn limit(query: &AuditQuery) -> usize {
+    /// Entries answered when nothing is said.
+    const DEFAULT: usize = 100;
+    query.limit.unwrap_or(DEFAULT).clamp(1, MAX_LISTED)
+}
+
+fn concerns(entry: &AuditEntry, query: &AuditQuery) -> bool {
+    query.noun.as_ref().is_none_or(|noun| entry.changes.iter().any(|change| change.noun == *noun))
 }

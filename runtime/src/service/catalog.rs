@@ -5,9 +5,10 @@
 
 pub mod api_keys;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap};
+use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::connection::Connection;
@@ -46,6 +47,8 @@ pub struct Catalog {
     pub sessions: Map<SessionId, Session>,
     /// Triggers by routing key.
     routes: Map<RoutingKey, Trigger>,
+    /// Triggers by flow.
+    flow_triggers: OrdSet<(FlowId, TriggerId)>,
     /// Flows by group and name.
     flow_names: HashMap<(GroupId, Name), FlowId>,
     /// Users by address.
@@ -58,6 +61,16 @@ impl Catalog {
     /// The trigger a routing key selects.
     pub fn route(&self, key: &RoutingKey) -> Option<&Arc<Trigger>> {
         self.routes.get(key)
+    }
+
+    /// A flow's triggers with a routing key, by id.
+    pub fn triggers_of(&self, flow: &FlowId) -> impl Iterator<Item = &Arc<Trigger>> {
+        let flow = flow.clone();
+        // No trigger's id comes before the lowest one there can be.
+        let lowest = TriggerId::from_random(&"0".repeat(20)).expect("20 digits");
+        let from = Bound::Included((flow.clone(), lowest));
+        let found = self.flow_triggers.range((from, Bound::Unbounded)).take_while(move |(of, _)| *of == flow);
+        found.filter_map(|(_, id)| self.triggers.get(id))
     }
 
     /// A group's flow, by its id or its name.
@@ -123,8 +136,13 @@ impl Catalog {
                 self.flows.insert(flow.id.clone(), flow).map(Record::Flow)
             }
             Record::Trigger(trigger) => {
-                self.routes.insert(trigger.routing_key.clone(), trigger.clone());
-                self.triggers.insert(trigger.id.clone(), trigger).map(Record::Trigger)
+                self.flow_triggers.insert((trigger.flow.clone(), trigger.id.clone()));
+                let old = self.triggers.insert(trigger.id.clone(), trigger.clone());
+                if let Some(old) = &old {
+                    self.routes.remove(&old.routing_key);
+                }
+                self.routes.insert(trigger.routing_key.clone(), trigger);
+                old.map(Record::Trigger)
             }
             Record::User(user) => {
                 self.emails.insert(user.email.clone(), user.id.clone());
@@ -166,6 +184,7 @@ impl Catalog {
             }
             Record::Trigger(trigger) => {
                 self.routes.remove(&trigger.routing_key);
+                self.flow_triggers.remove(&(trigger.flow.clone(), trigger.id.clone()));
                 self.triggers.remove(&trigger.id);
             }
             Record::User(user) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::domain::audit::AuditChange;
@@ -12,7 +13,7 @@ use crate::service::access::Actor;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
-use crate::service::record::Record;
+use crate::service::record::{Record, encode};
 use crate::store::Batch;
 
 /// A change being made. Only one exists at a time, so that what it read still holds when it is saved.
@@ -94,12 +95,13 @@ impl Edit {
         self.actor = actor;
     }
 
-    fn note(
-        &mut self,
-        (noun, id): (String, String),
-        before: Option<serde_json::Value>,
-        after: Option<serde_json::Value>,
-    ) {
+    /// Puts a value that is no record of the catalog, and is not secret. The audit log shows it.
+    pub(super) fn put_value(&mut self, (noun, id): (&str, &str), before: Value, after: Value) {
+        self.batch = std::mem::take(&mut self.batch).put(format!("{noun}/{id}"), encode(&after));
+        self.note((noun.to_owned(), id.to_owned()), Some(before), Some(after));
+    }
+
+    fn note(&mut self, (noun, id): (String, String), before: Option<Value>, after: Option<Value>) {
         self.changes.push(AuditChange::between(&noun, &id, before, after, &self.service.pepper));
     }
 

@@ -75,7 +75,8 @@ impl Service {
             slots: BTreeMap::new(),
             execute: ExecuteTrigger {
                 id: TriggerId::from_random(&random_text(20, random))?,
-                settings: Arc::new(HttpSettings::execute()),
+                description: String::new(),
+                settings: Arc::new(HttpSettings::initial()),
             },
             created: self.now(),
         });

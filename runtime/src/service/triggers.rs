@@ -1,56 +1,44 @@
-//! HTTP triggers.
+//! HTTP triggers: those with a routing key, and the built-in execute trigger of each flow.
 
-use std::collections::BTreeSet;
+mod changes;
+
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::domain::api_key::PlainApiKey;
+use crate::domain::flow::Flow;
 use crate::domain::id::{GroupId, TriggerId};
 use crate::domain::permission::Action;
 use crate::domain::scrub::MIN_SECRET;
 use crate::domain::secret::random_text;
-use crate::domain::trigger::{
-    AcceptedKeys, HttpSettings, METHODS, Respond, RoutingKey, Signature, SignatureScheme, Trigger,
-};
+use crate::domain::trigger::{HttpSettings, HttpTrigger, Respond, RoutingKey, Signature, SignatureScheme, Trigger};
 use crate::service::Service;
 use crate::service::access::Actor;
-use crate::service::api_keys;
-use crate::service::catalog::Catalog;
+use crate::service::api_keys::KeyState;
+use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::flows;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::record::Record;
 use crate::service::vault::{Place, random};
 
-/// What a new HTTP trigger is made from.
-pub struct NewTrigger {
-    /// What it is for.
-    pub description: String,
-    /// The keys it accepts, by id or name; all of the group's when absent.
-    pub keys: Option<Vec<String>>,
-    /// The methods it takes; `POST` when empty.
-    pub methods: Vec<String>,
-    /// How it answers.
-    pub respond: Respond,
-    /// How long a synchronous caller waits at most, in milliseconds.
-    pub timeout_ms: Option<u64>,
-    /// The largest body in bytes.
-    pub max_body: Option<u64>,
-    /// Whether the key may come in the query.
-    pub key_in_query: bool,
-    /// Whether the key may come in the path.
-    pub key_in_path: bool,
-    /// A check of the body's signature, and the secret it is made with.
-    pub signature: Option<(SignatureScheme, SecretString)>,
+pub use changes::{SigningSecret, TriggerChanges};
+
+/// A trigger that was made or changed, and the key that was made with it.
+pub struct ChangedTrigger {
+    /// The trigger.
+    pub trigger: HttpTrigger,
+    /// The key that was made with it, and its clear text, which is answered here and never again.
+    pub new_key: Option<(KeyState, PlainApiKey)>,
 }
 
 impl Service {
-    /// A flow's triggers, oldest first.
-    pub fn list_triggers(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Vec<Arc<Trigger>>, ServiceError> {
+    /// A flow's triggers with a routing key, oldest first.
+    pub fn list_triggers(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Vec<HttpTrigger>, ServiceError> {
         let flow = self.flow_for(actor, group, flow, Action::ListTriggers)?;
         let catalog = self.catalog();
-        let mut triggers: Vec<_> =
-            catalog.triggers.values().filter(|trigger| trigger.flow == flow.id).cloned().collect();
+        let mut triggers: Vec<_> = catalog.triggers_of(&flow.id).map(|trigger| HttpTrigger::from(&**trigger)).collect();
         triggers.sort_by_key(|trigger| trigger.created);
         Ok(triggers)
     }
@@ -62,11 +50,14 @@ impl Service {
         group: &GroupId,
         flow: &str,
         id: &TriggerId,
-    ) -> Result<Arc<Trigger>, ServiceError> {
+    ) -> Result<HttpTrigger, ServiceError> {
         let flow = self.flow_for(actor, group, flow, Action::GetTrigger)?;
+        if flow.execute.id == *id {
+            return Ok(flow.execute_trigger());
+        }
         let catalog = self.catalog();
         let trigger = catalog.triggers.get(id).filter(|trigger| trigger.flow == flow.id);
-        trigger.cloned().ok_or(ServiceError::NotFound { what: "Trigger" })
+        trigger.map(|trigger| HttpTrigger::from(&**trigger)).ok_or_else(not_found)
     }
 
     /// Makes an HTTP trigger; the server gives it its routing key.
@@ -75,39 +66,88 @@ impl Service {
         actor: &Actor,
         group: &GroupId,
         flow: &str,
-        new: NewTrigger,
-    ) -> Result<Arc<Trigger>, ServiceError> {
-        self.flow_for(actor, group, flow, Action::CreateTrigger)?;
+        mut wanted: TriggerChanges,
+    ) -> Result<ChangedTrigger, ServiceError> {
+        let flow = self.flow_for(actor, group, flow, Action::CreateTrigger)?;
         let id = TriggerId::from_random(&random_text(20, random))?;
-        let methods = check_methods(&new.methods)?;
-        self.check_bounds(&new)?;
-        let signature = match &new.signature {
-            Some((scheme, secret)) => Some(self.seal_signature(group, &id, *scheme, secret).await?),
-            None => None,
-        };
+        if wanted.new_key.is_some() {
+            // A key that is made for the trigger is the one it accepts, where no others are named.
+            wanted.keys.get_or_insert_with(|| Some(Vec::new()));
+        }
+        let description = wanted.description.take().unwrap_or_default();
         let mut edit = self.edit(actor, group, Action::CreateTrigger).await?;
-        let flow = flows::find(edit.catalog(), group, flow)?;
+        let (settings, new_key) =
+            self.change_settings(&mut edit, actor, group, &id, HttpSettings::initial(), wanted).await?;
         let trigger = Arc::new(Trigger {
             id,
             group: group.clone(),
             flow: flow.id.clone(),
-            description: new.description,
+            description,
             routing_key: RoutingKey::generate(random),
-            settings: Arc::new(HttpSettings {
-                keys: accepted_keys(edit.catalog(), group, new.keys)?,
-                methods,
-                respond: new.respond,
-                timeout_ms: new.timeout_ms,
-                max_body: new.max_body,
-                key_in_query: new.key_in_query,
-                key_in_path: new.key_in_path,
-                signature,
-            }),
+            settings: Arc::new(settings),
             created: self.now(),
         });
         edit.put(Record::Trigger(trigger.clone()));
         edit.save().await?;
-        Ok(trigger)
+        Ok(ChangedTrigger { trigger: HttpTrigger::from(&*trigger), new_key })
+    }
+
+    /// Changes a trigger, with effect on the very next request. What is absent stays.
+    pub async fn update_trigger(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        id: &TriggerId,
+        mut changes: TriggerChanges,
+    ) -> Result<ChangedTrigger, ServiceError> {
+        self.flow_for(actor, group, flow, Action::UpdateTrigger)?;
+        let mut edit = self.edit(actor, group, Action::UpdateTrigger).await?;
+        let (flow, trigger) = find(&edit, group, flow, id)?;
+        let before = trigger.as_ref().map_or(&flow.execute.settings, |trigger| &trigger.settings);
+        let before = HttpSettings::clone(before);
+        let description = changes.description.take();
+        let (settings, new_key) = self.change_settings(&mut edit, actor, group, id, before, changes).await?;
+        let settings = Arc::new(settings);
+        let changed = match trigger {
+            Some(trigger) => {
+                let mut trigger = Trigger::clone(&trigger);
+                trigger.description = description.unwrap_or(trigger.description);
+                trigger.settings = settings;
+                let changed = HttpTrigger::from(&trigger);
+                edit.put(Record::Trigger(Arc::new(trigger)));
+                changed
+            }
+            None => {
+                let mut flow = Flow::clone(&flow);
+                flow.execute.description = description.unwrap_or(flow.execute.description);
+                flow.execute.settings = settings;
+                let changed = flow.execute_trigger();
+                edit.put(Record::Flow(Arc::new(flow)));
+                changed
+            }
+        };
+        edit.save().await?;
+        Ok(ChangedTrigger { trigger: changed, new_key })
+    }
+
+    /// Gives a trigger a new routing key: its old URL answers 404 from the next request on.
+    pub async fn renew_routing_key(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        id: &TriggerId,
+    ) -> Result<HttpTrigger, ServiceError> {
+        self.flow_for(actor, group, flow, Action::UpdateTrigger)?;
+        let mut edit = self.edit(actor, group, Action::UpdateTrigger).await?;
+        let (_, trigger) = find(&edit, group, flow, id)?;
+        let mut trigger = Trigger::clone(&*trigger.ok_or_else(|| built_in("it has no routing key. Its URL is fixed"))?);
+        trigger.routing_key = RoutingKey::generate(random);
+        let trigger = Arc::new(trigger);
+        edit.put(Record::Trigger(trigger.clone()));
+        edit.save().await?;
+        Ok(HttpTrigger::from(&*trigger))
     }
 
     /// Deletes a trigger: its URL answers 404 from the next request on.
@@ -118,33 +158,36 @@ impl Service {
         flow: &str,
         id: &TriggerId,
     ) -> Result<(), ServiceError> {
-        let flow = self.flow_for(actor, group, flow, Action::DeleteTrigger)?;
+        self.flow_for(actor, group, flow, Action::DeleteTrigger)?;
         let mut edit = self.edit(actor, group, Action::DeleteTrigger).await?;
-        let trigger = edit.catalog().triggers.get(id).filter(|trigger| trigger.flow == flow.id).cloned();
-        edit.remove(&Record::Trigger(trigger.ok_or(ServiceError::NotFound { what: "Trigger" })?));
+        let (_, trigger) = find(&edit, group, flow, id)?;
+        let stays = || built_in("it cannot be deleted. To close it, let it accept no keys");
+        edit.remove(&Record::Trigger(trigger.ok_or_else(stays)?));
         edit.save().await
     }
 
-    fn check_bounds(&self, new: &NewTrigger) -> Result<(), ServiceError> {
-        let settings = &self.settings;
+    fn check_bounds(&self, settings: &HttpSettings) -> Result<(), ServiceError> {
+        let bounds = &self.settings;
         let within = |value: Option<u64>, ceiling: u64, what: &str| match value {
             Some(value) if value == 0 || value > ceiling => {
                 Err(ServiceError::Invalid(format!("{what} must be between 1 and {ceiling}")))
             }
             _ => Ok(()),
         };
-        let ceiling = match new.respond {
-            Respond::Sync => settings.max_body_ceiling,
-            Respond::Async => settings.max_body_ceiling.min(MAX_QUEUED_BODY),
+        let ceiling = match settings.respond {
+            Respond::Sync => bounds.max_body_ceiling,
+            Respond::Async => bounds.max_body_ceiling.min(MAX_QUEUED_BODY),
         };
-        within(new.max_body, ceiling, "max_body")?;
-        within(new.timeout_ms, settings.timeout_ceiling_ms, "timeout_ms")
+        within(settings.max_body, ceiling, "max_body")?;
+        within(settings.timeout_ms, bounds.timeout_ceiling_ms, "timeout_ms")
     }
 
+    /// Seals a signing secret. `version` counts the trigger's secrets, so that an older one cannot be put back.
     async fn seal_signature(
         &self,
         group: &GroupId,
         id: &TriggerId,
+        version: u32,
         scheme: SignatureScheme,
         secret: &SecretString,
     ) -> Result<Signature, ServiceError> {
@@ -152,7 +195,7 @@ impl Service {
             let message = format!("The signing secret must have at least {MIN_SECRET} bytes");
             return Err(ServiceError::Invalid(message));
         }
-        let sealed = self.vault.seal(signature_place(group, id), 1, secret.expose_secret()).await;
+        let sealed = self.vault.seal(signature_place(group, id), version, secret.expose_secret()).await;
         Ok(Signature { scheme, secret: sealed.map_err(ServiceError::internal("sealing a signing secret"))? })
     }
 }
@@ -162,24 +205,25 @@ pub(super) fn signature_place<'a>(group: &'a GroupId, id: &'a TriggerId) -> Plac
     Place { group: group.as_str(), record: id.as_str(), field: "signature" }
 }
 
-fn check_methods(methods: &[String]) -> Result<BTreeSet<String>, ServiceError> {
-    if methods.is_empty() {
-        return Ok(BTreeSet::from(["POST".to_owned()]));
-    }
-    match methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
-        Some(unknown) => Err(ServiceError::Invalid(format!(
-            "\"{unknown}\" is not a method a trigger can take. Choose among {}",
-            METHODS.join(", ")
-        ))),
-        None => Ok(methods.iter().cloned().collect()),
-    }
+fn not_found() -> ServiceError {
+    ServiceError::NotFound { what: "Trigger" }
 }
 
-fn accepted_keys(catalog: &Catalog, group: &GroupId, keys: Option<Vec<String>>) -> Result<AcceptedKeys, ServiceError> {
-    let Some(keys) = keys else { return Ok(AcceptedKeys::All) };
-    let ids = keys.iter().map(|key| match api_keys::find(catalog, group, key) {
-        Ok(key) => Ok(key.id.clone()),
-        Err(_) => Err(ServiceError::Invalid(format!("The group has no API key \"{key}\". Create it first"))),
-    });
-    Ok(AcceptedKeys::Only(ids.collect::<Result<_, _>>()?))
+fn built_in(what: &str) -> ServiceError {
+    ServiceError::Conflict(format!("This is the flow's built-in execute trigger; {what}"))
+}
+
+/// A flow and its trigger of an id; no trigger stands for the flow's own.
+fn find(
+    edit: &Edit,
+    group: &GroupId,
+    flow: &str,
+    id: &TriggerId,
+) -> Result<(Arc<Flow>, Option<Arc<Trigger>>), ServiceError> {
+    let flow = flows::find(edit.catalog(), group, flow)?;
+    if flow.execute.id == *id {
+        return Ok((flow, None));
+    }
+    let trigger = edit.catalog().triggers.get(id).filter(|trigger| trigger.flow == flow.id).cloned();
+    Ok((flow, Some(trigger.ok_or_else(not_found)?)))
 }

@@ -53,6 +53,13 @@ const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/api-keys/{key}", Nothing),
     ("POST", "/groups/{group}/api-keys/{key}/disable", Nothing),
     ("POST", "/groups/{group}/api-keys/{key}/enable", Nothing),
+    ("PATCH", "/groups/{group}/api-keys/{key}", Json(r#"{"description": "changed"}"#)),
+    ("POST", "/groups/{group}/api-keys/{key}/regenerate", Nothing),
+    ("POST", "/groups/{group}/api-keys/{key}/rotate", Json(r#"{"overlap": "1h"}"#)),
+    ("GET", "/groups/{group}/api-keys/{key}/investigate", Nothing),
+    ("GET", "/groups/{group}/audit", Nothing),
+    ("GET", "/audit", Nothing),
+    ("GET", "/audit/verify", Nothing),
     ("GET", "/groups/{group}/connectors", Nothing),
     ("PUT", "/groups/{group}/connectors", Module("conformance-connector")),
     ("GET", "/groups/{group}/connectors/{connector}", Nothing),
@@ -74,11 +81,14 @@ const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/flows/{flow}/triggers", Nothing),
     ("POST", "/groups/{group}/flows/{flow}/triggers", Json(r#"{"keys": ["{key}"]}"#)),
     ("GET", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
+    ("PATCH", "/groups/{group}/flows/{flow}/triggers/{trigger}", Json(r#"{"keys": ["{key}"]}"#)),
+    ("POST", "/groups/{group}/flows/{flow}/triggers/{trigger}/routing-key", Nothing),
     ("GET", "/groups/{group}/runs", Nothing),
     ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
     ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
     ("POST", "/groups/{group}/api-keys/{key}/revoke", Nothing),
+    ("DELETE", "/groups/{group}/api-keys/{key}", Nothing),
     ("POST", "/auth/password", Json(r#"{"current": "correct horse battery", "new": "correct horse battery"}"#)),
     ("POST", "/auth/logout", Nothing),
 ];
@@ -205,7 +215,9 @@ async fn every_operation_wants_the_token() {
         let answer = Answer::to(request(&app, operation, &things)).await;
         assert_eq!((answer.status, answer.problem().1.as_str()), (401, "missing_token"), "{name}");
         let cut = &app.token()[..app.token().len() - 1];
-        for (wrong, code) in [("nonsense", "invalid_token"), (cut, "invalid_token"), ("hg_live_cut", "malformed_api_key")] {
+        for (wrong, code) in
+            [("nonsense", "invalid_token"), (cut, "invalid_token"), ("hg_live_cut", "malformed_api_key")]
+        {
             let answer = Answer::to(request(&app, operation, &things).bearer_auth(wrong)).await;
             assert_eq!((answer.status, answer.problem().1.as_str()), (401, code), "{name}");
             assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"");

@@ -15,7 +15,7 @@ use crate::cli::demo::guests::Guests;
 use crate::cli::demo::story::{Story, expect};
 use crate::cli::output::{line, size};
 use crate::cli::push::Component;
-use crate::cli::{CliError, connections, runs, triggers};
+use crate::cli::{CliError, connections, runs};
 use crate::domain::id::{ConnectionId, Environment};
 use crate::domain::run::RunState;
 use crate::http::api_keys::{CreatedApiKey, NewApiKey};
@@ -26,7 +26,7 @@ use crate::http::flows::{BindSlot, FlowView, NewFlow, Publish, VersionView};
 use crate::http::groups::{GroupView, NewGroup};
 use crate::http::problem::{ProblemBody, RUN_ID};
 use crate::http::runs::RunView;
-use crate::http::triggers::TriggerView;
+use crate::http::triggers::{TriggerChanges, TriggerView};
 
 const GROUP: &str = "demo";
 /// Who does everything: the demo's operator.
@@ -188,17 +188,12 @@ impl Journey {
 
     async fn open_door(&mut self) -> Result<Deployed, CliError> {
         self.story.step("Make an API key, and triggers that accept it")?;
-        let new = NewApiKey {
-            name: "webhooks".parse()?,
-            environment: Environment::production(),
-            description: String::new(),
-            expires: None,
-        };
+        let new = NewApiKey::named("webhooks".parse()?, Environment::production());
         let key: CreatedApiKey = self.client.send(Method::POST, &["groups", GROUP, "api-keys"], &new).await?;
         self.story.say(&format!("key {}: {}... (shown once; only a hash is kept)", key.view.name, key.view.prefix))?;
         let mut urls = Vec::new();
         for flow in [FLOW, ECHO] {
-            let wanted = triggers::Wanted { keys: Some(vec!["webhooks".to_owned()]), ..triggers::Wanted::default() };
+            let wanted = TriggerChanges { keys: Some(Some(vec!["webhooks".to_owned()])), ..TriggerChanges::default() };
             let path = ["groups", GROUP, "flows", flow, "triggers"];
             let trigger: TriggerView = self.client.send(Method::POST, &path, &wanted).await?;
             self.story.say(&format!("{flow:<20} {} {}", trigger.methods.join(","), trigger.url))?;

@@ -1,0 +1,138 @@
+//! What people say of a trigger they want, and the checks of it.
+
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::domain::api_key::PlainApiKey;
+use crate::domain::id::{GroupId, TriggerId};
+use crate::domain::trigger::{AcceptedKeys, HttpSettings, METHODS, Respond, SignatureScheme};
+use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::api_keys::{self, KeyState, NewApiKey, given};
+use crate::service::catalog::Catalog;
+use crate::service::edit::Edit;
+use crate::service::error::ServiceError;
+
+/// A trigger to be made, or what is to become different about one. What is absent stays as it is, or as every trigger
+/// begins: every key of the group, `POST`, answered with the flow's response. `null` puts that back.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TriggerChanges {
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Deals that were won")]
+    pub description: Option<String>,
+    /// The API keys it accepts, by id or name; `null` for every key of the group, an empty list for none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["crm-production"]))]
+    pub keys: Option<Option<Vec<String>>>,
+    /// A key to be made and accepted. It is shown in the answer, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_key: Option<NewApiKey>,
+    /// The methods it takes; `POST` when empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["POST"]))]
+    pub methods: Option<Vec<String>>,
+    /// How it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+    /// How long a synchronous caller waits at most, in milliseconds; `null` for the server's default.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, example = 10_000)]
+    pub timeout_ms: Option<Option<u64>>,
+    /// The largest body in bytes; `null` for the server's default.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, example = 1_048_576)]
+    pub max_body: Option<Option<u64>>,
+    /// Whether the key may come as `?api_key=` or `?auth-key=`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_in_query: Option<bool>,
+    /// Whether the key may come as the last part of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_in_path: Option<bool>,
+    /// A check of the body's signature; `null` for none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SigningSecret>)]
+    pub signature: Option<Option<SigningSecret>>,
+}
+
+/// A check of the body's signature.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SigningSecret {
+    /// Whose manner of signing.
+    pub scheme: SignatureScheme,
+    /// The secret shared with the sender. It is encrypted and never answered again.
+    #[serde(serialize_with = "on_its_way_to_the_server")]
+    #[schema(value_type = String, example = "a secret shared with the sender")]
+    pub secret: SecretString,
+}
+
+/// In clear: only the command line writes it, into its request.
+fn on_its_way_to_the_server<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+impl Service {
+    /// The settings after the changes, where they are possible, and the key that was made with them.
+    pub(super) async fn change_settings(
+        &self,
+        edit: &mut Edit,
+        actor: &Actor,
+        group: &GroupId,
+        id: &TriggerId,
+        mut settings: HttpSettings,
+        changes: TriggerChanges,
+    ) -> Result<(HttpSettings, Option<(KeyState, PlainApiKey)>), ServiceError> {
+        settings.respond = changes.respond.unwrap_or(settings.respond);
+        settings.timeout_ms = changes.timeout_ms.unwrap_or(settings.timeout_ms);
+        settings.max_body = changes.max_body.unwrap_or(settings.max_body);
+        settings.key_in_query = changes.key_in_query.unwrap_or(settings.key_in_query);
+        settings.key_in_path = changes.key_in_path.unwrap_or(settings.key_in_path);
+        if let Some(methods) = changes.methods {
+            settings.methods = check_methods(&methods)?;
+        }
+        self.check_bounds(&settings)?;
+        if let Some(keys) = changes.keys {
+            settings.keys = accepted_keys(edit.catalog(), group, keys)?;
+        }
+        if let Some(signature) = changes.signature {
+            let version = settings.signature.as_ref().map_or(1, |old| old.secret.version + 1);
+            settings.signature = match signature {
+                Some(new) => Some(self.seal_signature(group, id, version, new.scheme, &new.secret).await?),
+                None => None,
+            };
+        }
+        let Some(new_key) = changes.new_key else { return Ok((settings, None)) };
+        let (key, plain) = self.make_key(edit, actor, group, new_key)?;
+        if let AcceptedKeys::Only(keys) = &mut settings.keys {
+            keys.insert(key.id);
+        }
+        Ok((settings, Some((self.key_state(key), plain))))
+    }
+}
+
+fn check_methods(methods: &[String]) -> Result<BTreeSet<String>, ServiceError> {
+    if methods.is_empty() {
+        return Ok(BTreeSet::from(["POST".to_owned()]));
+    }
+    match methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
+        Some(unknown) => Err(ServiceError::Invalid(format!(
+            "\"{unknown}\" is not a method a trigger can take. Choose among {}",
+            METHODS.join(", ")
+        ))),
+        None => Ok(methods.iter().cloned().collect()),
+    }
+}
+
+fn accepted_keys(catalog: &Catalog, group: &GroupId, keys: Option<Vec<String>>) -> Result<AcceptedKeys, ServiceError> {
+    let Some(keys) = keys else { return Ok(AcceptedKeys::All) };
+    let ids = keys.iter().map(|key| match api_keys::find(catalog, group, key) {
+        Ok(key) => Ok(key.id),
+        Err(_) => Err(ServiceError::Invalid(format!("The group has no API key \"{key}\". Create it first"))),
+    });
+    Ok(AcceptedKeys::Only(ids.collect::<Result<_, _>>()?))
+}
