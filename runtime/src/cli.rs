@@ -229,4 +229,27 @@ mod tests {
             }
         }
     }
+
+    /// The words of a line as a shell splits it, where nothing but double quotes is special.
+    fn words(line: &str) -> Vec<String> {
+        let part = |(at, part): (usize, &str)| match at % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        };
+        line.split('"').enumerate().flat_map(part).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_pages_is_understood() {
+        let page = include_str!("../docs/api-keys.md");
+        let lines = page.lines().map(str::trim).filter(|line| line.starts_with("headgate "));
+        let lines: Vec<_> = lines.collect();
+        assert!(lines.len() > 20, "{lines:?}");
+        for line in lines {
+            let line = line.replace("TRIGGER", "trg_aaaaaaaaaaaaaaaaaaaa");
+            if let Err(error) = Cli::try_parse_from(words(&line)) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
 }

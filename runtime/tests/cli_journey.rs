@@ -252,3 +252,42 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
         assert_eq!(done.out, "", "{line}");
     }
 }
+
+#[tokio::test]
+async fn every_command_of_the_page_on_api_keys_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, url, token) = serve(&folder.path().join("data"));
+    let variables =
+        [("HEADGATE_URL", url.clone()), ("HEADGATE_TOKEN", token.clone()), ("HEADGATE_GROUP", "acme".to_owned())];
+    let terminal = Terminal { variables: variables.into() };
+    terminal.run("groups create acme --json").json();
+    let flow =
+        client().post(format!("{url}/api/v1/groups/acme/flows")).bearer_auth(token).json(&json!({"name": "hello"}));
+    assert_eq!(flow.send().await.unwrap().status(), 201);
+
+    let page = std::fs::read_to_string(workspace().join("runtime/docs/api-keys.md")).unwrap();
+    let (mut trigger, mut end, mut ran) = (String::new(), String::new(), 0);
+    for line in page.lines().filter_map(|line| line.trim().strip_prefix("headgate ")) {
+        let line = line.replace("TRIGGER", &trigger).replace("7:5f0c", &end);
+        // Words in double quotes are one.
+        let mut words: Vec<&str> = Vec::new();
+        for (at, part) in line.split('"').enumerate() {
+            if at % 2 == 0 { words.extend(part.split_whitespace()) } else { words.push(part) }
+        }
+        let done = terminal.run_words(&words);
+        assert_eq!(done.status, 0, "{line}: {}", done.err);
+        assert!(!done.out.is_empty(), "{line}");
+        let value = |name: &str| {
+            let shown = done.out.lines().find_map(|line| line.strip_prefix(name));
+            shown.map(|value| value.trim().to_owned())
+        };
+        if line.starts_with("triggers create") && trigger.is_empty() {
+            trigger = value("id ").unwrap();
+        }
+        end = value("end ").unwrap_or(end);
+        ran += 1;
+    }
+    assert!(ran > 25, "{ran}");
+    let wrong = terminal.run("audit verify --expect 1:00");
+    assert!(wrong.error(1).contains("the audit log is broken at entry 1"), "{}", wrong.err);
+}

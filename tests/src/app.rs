@@ -98,6 +98,12 @@ impl TestApp {
         Self { app, settings, clock, dir, token, client }
     }
 
+    /// Stops the server and starts it again with other settings.
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self.restart().await
+    }
+
     /// Stops the server; answers its folder.
     pub async fn stop(self) -> TempDir {
         self.app.stop().await.unwrap();

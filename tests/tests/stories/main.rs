@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod access;
+mod audit;
 mod canary;
 mod conformance;
 mod durable;
 mod egress;
 mod github_samples;
+mod keys;
 mod limits;
 mod main_job;
 mod management;
