@@ -12,7 +12,7 @@ use wasmtime::component::Linker;
 use crate::wasm::cache::ModuleCache;
 use crate::wasm::connector::{self, ConnectorPart};
 use crate::wasm::cpu::CpuMeter;
-use crate::wasm::egress::Egress;
+use crate::wasm::egress::{Egress, EgressError, GuardedClient};
 use crate::wasm::engine;
 use crate::wasm::error::WasmError;
 use crate::wasm::guest::{FlowPart, Guest, link_flow};
@@ -72,6 +72,11 @@ impl WasmHost {
     /// A new run's scope. Its time starts now: `timeout`, or the default, and never more than the most.
     pub fn scope(&self, info: RunInfo, timeout: Option<Duration>, connections: Arc<dyn Connections>) -> Arc<RunScope> {
         RunScope::new(&self.settings, info, timeout, connections)
+    }
+
+    /// A client for requests of the server itself to URLs that somebody else wrote.
+    pub fn guarded_client(&self) -> Result<GuardedClient, EgressError> {
+        self.egress.guarded_client()
     }
 
     /// The bounds in force.

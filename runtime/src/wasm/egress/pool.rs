@@ -61,7 +61,7 @@ impl Pools {
         Ok(client)
     }
 
-    fn build(&self, reach: Reach) -> Result<Client, reqwest::Error> {
+    pub(super) fn build(&self, reach: Reach) -> Result<Client, reqwest::Error> {
         let settings = &self.settings;
         let resolver =
             Guarded { lookup: self.lookup.clone(), reach, exemptions: settings.allow_private.clone().into() };

@@ -1,6 +1,7 @@
 //! Real sockets on loopback, opened by an exemption. The rules alone are in `rules`.
 
 mod app;
+mod guarded;
 mod limits;
 mod pooling;
 mod reflection;
