@@ -30,6 +30,7 @@ use headgate::service::catalog::Catalog;
 use headgate::service::hooks::{Call, Target};
 use headgate::service::limits::{LimitSettings, Limits};
 use headgate::service::record::Record;
+use headgate::service::usage::Seen;
 use headgate::service::vault::random;
 use headgate::store::MemoryStore;
 use jiff::Timestamp;
@@ -113,7 +114,7 @@ impl House {
         let mut house = Self { catalog: ArcSwap::from_pointee(catalog), pepper, limits, clock, requests, next: 0 };
         // The first request of a day waits for its quota.
         for _ in 0..house.requests.len() {
-            let admitted = house.door().admit(&house.call(&house.presented())).unwrap();
+            let admitted = house.door().admit(&house.call(&house.presented(), &Seen::default())).unwrap();
             house.limits.charge(admitted.key(), &house.clock).await.unwrap();
             house.next += 1;
         }
@@ -130,17 +131,17 @@ impl House {
         presented
     }
 
-    fn call<'a>(&'a self, presented: &'a Presented) -> Call<'a> {
+    fn call<'a>(&'a self, presented: &'a Presented, seen: &'a Seen) -> Call<'a> {
         let target = &self.requests[self.next % self.requests.len()].0;
         let address = Some([203, 0, 113, 7].into());
-        Call { target, presented, method: "POST", profile: None, address }
+        Call { target, presented, method: "POST", profile: None, address, seen }
     }
 
     /// Everything that is decided about a request before its body is read.
     fn request(&mut self, runtime: &Runtime) {
         let _entered = runtime.enter();
         let presented = self.presented();
-        let admitted = self.door().admit(&self.call(&presented)).unwrap();
+        let admitted = self.door().admit(&self.call(&presented, &Seen::default())).unwrap();
         let charging = self.limits.charge(admitted.key(), &self.clock);
         let standing = charging.now_or_never().expect("quota is reserved ahead of the requests").unwrap();
         black_box((admitted, standing));
@@ -165,7 +166,8 @@ fn key(plain: &PlainApiKey, number: usize, pepper: &Pepper) -> ApiKey {
         name: format!("order-sync-{number}").parse().unwrap(),
         description: "".into(),
         class: None,
-        secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(pepper), not_after: None }].into(),
+        secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(pepper), created: None, not_after: None }]
+            .into(),
         created: Timestamp::now(),
         expires: Some("2100-01-01T00:00:00Z".parse().unwrap()),
         disabled: false,
@@ -181,14 +183,9 @@ fn key(plain: &PlainApiKey, number: usize, pepper: &Pepper) -> ApiKey {
 fn furnish(catalog: &mut Catalog, number: usize) -> RoutingKey {
     let created = Timestamp::now();
     let id = format!("{number:020}");
-    let settings = Arc::new(HttpSettings::execute());
-    let group = Group {
-        id: format!("group-{number}").parse().unwrap(),
-        description: String::new(),
-        environments: vec![Environment::production(), Environment::test()],
-        profile_required: false,
-        created,
-    };
+    let settings = Arc::new(HttpSettings::initial());
+    let environments = vec![Environment::production(), Environment::test()];
+    let group = Group::new(format!("group-{number}").parse().unwrap(), environments, created);
     let publication = Publication { version: 1, digest: ModuleDigest::of(id.as_bytes()) };
     let flow = Flow {
         id: FlowId::from_random(&id).unwrap(),
@@ -198,7 +195,11 @@ fn furnish(catalog: &mut Catalog, number: usize) -> RoutingKey {
         latest: 1,
         published: [(Environment::production(), publication)].into(),
         slots: [].into(),
-        execute: ExecuteTrigger { id: TriggerId::from_random(&id).unwrap(), settings: settings.clone() },
+        execute: ExecuteTrigger {
+            id: TriggerId::from_random(&id).unwrap(),
+            description: String::new(),
+            settings: settings.clone(),
+        },
         created,
     };
     let routing_key = RoutingKey::generate(random);

@@ -57,8 +57,13 @@ impl App {
         let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
         let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
         let stopping = CancellationToken::new();
-        let sections =
-            Sections { service: settings.service, users: settings.users, limits: settings.limits, keys: settings.keys };
+        let sections = Sections {
+            service: settings.service,
+            users: settings.users,
+            limits: settings.limits,
+            keys: settings.keys,
+            alerts: settings.alerts,
+        };
         let started = Service::start(sections, clock, &database, vault, wasm, stopping.clone())
             .await
             .context("the server cannot take up its work")?;

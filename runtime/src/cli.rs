@@ -1,5 +1,6 @@
 //! The command line: a client of the HTTP API, plus `serve`, `demo`, `new` and `build`.
 
+mod alerts;
 mod api_keys;
 mod audit;
 mod build;
@@ -23,6 +24,7 @@ mod secrets;
 mod serve;
 mod sessions;
 mod triggers;
+mod usage;
 mod users;
 
 use clap::{Args, Parser, Subcommand};
@@ -114,6 +116,11 @@ enum Command {
     Runs(runs::Runs),
     /// Shows what runs logged.
     Logs(logs::Logs),
+    /// Shows what keys were used for, and what the group spent this month.
+    Usage(usage::Usage),
+    /// Alerts: what somebody should look at.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
 }
 
 /// What the commands that talk to a server work with.
@@ -166,6 +173,8 @@ impl Cli {
             Command::Run(run) => run.run(&Context::new(self.global)?).await,
             Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
             Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
+            Command::Usage(usage) => usage.run(&Context::new(self.global)?).await,
+            Command::Alerts(command) => command.run(&Context::new(self.global)?).await,
         }
     }
 }
@@ -223,6 +232,10 @@ mod tests {
             "headgate run my-flow --event {} --env test --version 2",
             "headgate runs --flow my-flow --limit 5",
             "headgate logs --flow my-flow --follow",
+            "headgate usage --key erp --from 2026-11-01 --to 2026-11-22 --by hour --csv",
+            "headgate alerts list --state open",
+            "headgate alerts acknowledge alr_0123456789abcdefghij --note seen",
+            "headgate groups update acme --add-environment staging --runs-per-month 1000 --alerts-to https://x.example/a --new-alert-secret",
         ] {
             if let Err(error) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");

@@ -1,5 +1,6 @@
 //! Newtypes, rules and state machines. No I/O, no clock: time comes in as an argument.
 
+pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod connection;
@@ -14,5 +15,7 @@ pub mod run;
 pub mod scrub;
 pub mod sealed;
 pub mod secret;
+pub mod signing_secret;
 pub mod trigger;
+pub mod usage;
 pub mod user;

@@ -1,5 +1,6 @@
 //! Routes and mapping only: a handler extracts, calls one use case, maps.
 
+pub mod alerts;
 pub mod api_keys;
 pub mod audit;
 pub mod auth;
@@ -18,6 +19,7 @@ pub mod problem;
 pub mod runs;
 pub mod server;
 pub mod triggers;
+pub mod usage;
 pub mod users;
 
 use std::sync::Arc;
@@ -68,7 +70,7 @@ impl Modify for BearerToken {
 fn management() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(groups::list, groups::create))
-        .routes(routes!(groups::get))
+        .routes(routes!(groups::get, groups::update))
         .routes(routes!(members::list, members::add))
         .routes(routes!(members::change, members::remove))
         .routes(routes!(auth::set_up))
@@ -107,6 +109,12 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(runs::run_once))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
+        .routes(routes!(usage::of_group))
+        .routes(routes!(usage::of_key))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::list_server))
+        .routes(routes!(alerts::acknowledge_server))
 }
 
 /// The description of the management API (OpenAPI 3.1).
@@ -130,5 +138,6 @@ pub fn router(api: ApiState) -> Router {
         .route("/readyz", get(health::ready))
         .fallback(hooks::receive)
         .method_not_allowed_fallback(extract::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), usage::count))
         .with_state(api)
 }

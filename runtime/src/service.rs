@@ -4,6 +4,7 @@
 //! an [`Edit`](edit::Edit).
 
 pub mod access;
+pub mod alerts;
 pub mod api_keys;
 pub mod audit;
 pub mod calls;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::secret::Pepper;
+use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
@@ -53,7 +55,7 @@ use crate::service::record::Record;
 use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
 use crate::service::tokens::Tokens;
-use crate::service::usage::UsageBook;
+use crate::service::usage::{Spending, UsageBook};
 use crate::service::vault::Vault;
 use crate::store::{Database, History, Modules, Store};
 use crate::wasm::WasmHost;
@@ -80,6 +82,8 @@ pub struct ServiceSettings {
     pub history_days: u32,
     /// How large the run history may grow in bytes. 4 GiB.
     pub history_bytes: u64,
+    /// How long the usage of keys is kept, in days. 400: a year and a month to compare it with.
+    pub usage_days: u32,
 }
 
 impl Default for ServiceSettings {
@@ -94,6 +98,7 @@ impl Default for ServiceSettings {
             concurrent_async_runs: 64,
             history_days: 30,
             history_bytes: 4 << 30,
+            usage_days: 400,
         }
     }
 }
@@ -115,6 +120,8 @@ pub struct Sections {
     pub limits: LimitSettings,
     /// When API keys are flagged.
     pub keys: KeySettings,
+    /// When alerts are raised, and where those of the server are sent.
+    pub alerts: AlertSettings,
 }
 
 /// Tells the time. Tests give their own.
@@ -138,7 +145,11 @@ pub struct Service {
     shelf: Shelf,
     limits: Arc<Limits>,
     usage: UsageBook,
+    spending: Spending,
+    alerts: AlertBook,
     runs: TaskTracker,
+    /// What goes on beside requests and writes when the server stops.
+    background: TaskTracker,
     queue: Arc<Semaphore>,
     async_runs: Arc<Semaphore>,
     stopping: CancellationToken,
@@ -165,19 +176,27 @@ impl Service {
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
-        let Sections { service: settings, users, limits, keys } = sections;
+        let Sections { service: settings, users, limits, keys, alerts } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
         let catalog = read_catalog(store.as_ref())?;
         let editing = AuditHead::read(store.as_ref())?;
         let limits = Arc::new(Limits::load(limits, store.clone(), clock()).await?);
+        let spending = Spending::read(store.clone(), clock())?;
+        let alerts = wasm
+            .guarded_client()
+            .map_err(ServiceError::internal("making the client for alerts"))
+            .and_then(|client| AlertBook::open(alerts, store.as_ref(), client))?;
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
             settings,
             keys,
             clock,
+            usage: UsageBook::new(store.clone()),
+            spending,
+            alerts,
             store,
             history: database.history.clone(),
             modules: database.modules.clone(),
@@ -189,8 +208,8 @@ impl Service {
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),
             limits,
-            usage: UsageBook::default(),
             runs: TaskTracker::new(),
+            background: TaskTracker::new(),
             stopping,
         });
         service.load_published().await?;
@@ -199,6 +218,9 @@ impl Service {
         tokio::spawn(keep_history_short(service.clone()));
         tokio::spawn(keep_logins(service.clone()));
         tokio::spawn(service.limits.clone().tend(service.clock.clone(), service.stopping.clone()));
+        service.background.spawn(service.clone().keep_usage_written());
+        service.background.spawn(service.clone().keep_watch());
+        service.background.spawn(service.clone().keep_delivering());
         Ok(Started { service, setup_token })
     }
 
@@ -222,13 +244,27 @@ impl Service {
         (self.clock)()
     }
 
-    /// Waits until running flows have ended, and writes what was counted; what is queued stays in the store for the next
-    /// start.
+    /// Waits until running flows have ended and what was counted is written; what is queued stays in the store for the
+    /// next start.
     pub async fn drain(&self) {
         self.stopping.cancel();
         self.runs.close();
         self.runs.wait().await;
         self.limits.settle().await;
+        self.background.close();
+        self.background.wait().await;
+        if let Err(error) = self.write_usage().await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the newest usage could not be written and is lost"
+            );
+        }
+        if let Err(error) = self.write_alerts().await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the newest state of alerts could not be written"
+            );
+        }
     }
 }
 

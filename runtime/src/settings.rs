@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::service::ServiceSettings;
+use crate::service::alerts::AlertSettings;
 use crate::service::api_keys::KeySettings;
 use crate::service::limits::LimitSettings;
 use crate::service::sessions::UsersSettings;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// When API keys are flagged.
     pub keys: KeySettings,
+    /// When alerts are raised, and where those of the server are sent.
+    pub alerts: AlertSettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -102,6 +105,7 @@ impl Default for Settings {
             users: UsersSettings::default(),
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
+            alerts: AlertSettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }
@@ -220,6 +224,12 @@ impl Settings {
             && (!matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some())
         {
             return invalid("public_url", "write an address such as https://flows.example.com".to_owned());
+        }
+        if self.alerts.endpoint.is_some() && self.alerts.secret_file.is_none() {
+            return invalid(
+                "alerts.secret_file",
+                "alerts.endpoint needs it: name the file with the signing secret".to_owned(),
+            );
         }
         let most = Semaphore::MAX_PERMITS;
         for (key, number) in [

@@ -18,6 +18,7 @@
 mod answer;
 mod app;
 pub mod canary;
+pub mod clock;
 pub mod crm;
 pub mod guests;
 pub mod held;

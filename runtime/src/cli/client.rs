@@ -72,6 +72,12 @@ impl Client {
         self.json(self.request(Method::GET, with_query(self.url(path), query))).await
     }
 
+    /// [`Self::get_with`], where the answer is text.
+    pub(super) async fn text_with(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Result<String, CliError> {
+        let answer = self.answer(self.request(Method::GET, with_query(self.url(path), query))).await?;
+        answer.text().await.map_err(|source| self.broken(source))
+    }
+
     /// Sends JSON, and reads the answer.
     pub(super) async fn send<T: DeserializeOwned>(
         &self,

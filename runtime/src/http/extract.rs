@@ -9,11 +9,11 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
 
-use crate::http::ApiState;
-use crate::http::client_address::ClientAddress;
+use crate::http::client_address::client_address;
 use crate::http::limits::StandingNote;
 use crate::http::problem::Problem;
-use crate::service::access::{Actor, Presented};
+use crate::http::{ApiState, usage};
+use crate::service::access::{Actor, Presented, Who};
 use crate::service::error::ServiceError;
 
 /// The header for an API key alone.
@@ -23,8 +23,13 @@ impl FromRequestParts<ApiState> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Problem> {
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        let (actor, standing) = api.service.authenticate_actor(&presented(&parts.headers), address).await?;
+        let address = client_address(&parts.extensions);
+        let presented = presented(&parts.headers);
+        let found = api.service.authenticate_actor(&presented, address).await;
+        let (actor, standing) = found.inspect_err(|error| api.service.note_refused(error, presented.id(), address))?;
+        if let Who::Key(key) = actor.who() {
+            usage::seen(&parts.extensions).key(key);
+        }
         if let (Some(note), Some(standing)) = (parts.extensions.get::<StandingNote>(), standing) {
             note.leave(standing);
         }

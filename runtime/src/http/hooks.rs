@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use crate::http::ApiState;
-use crate::http::client_address::ClientAddress;
+use crate::http::client_address::client_address;
 use crate::http::extract::{API_KEY, read_body};
 use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
+use crate::http::{ApiState, usage};
 use crate::service::access::{KeyPlace, Presented};
 use crate::service::hooks::{Admitted, Answer, Call, Request as HookRequest, Target};
 
@@ -59,9 +59,11 @@ pub async fn receive(State(api): State<ApiState>, request: Request) -> Result<Re
         presented: &presented,
         method: parts.method.as_str(),
         profile: address.profile.as_deref(),
-        address: parts.extensions.get::<ClientAddress>().map(|address| address.0),
+        address: client_address(&parts.extensions),
+        seen: &usage::seen(&parts.extensions),
     };
-    let mut admitted = api.service.admit(&call).await?;
+    let admitted = api.service.admit(&call).await;
+    let mut admitted = admitted.inspect_err(|error| api.service.note_refused(error, presented.id(), call.address))?;
     let event = Event { headers, query: address.query, sent: &parts.headers, body };
     let answer = answer(&api, &mut admitted, &call, event).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -82,6 +84,7 @@ async fn answer(
     let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
         Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body took too long to arrive. Send it again")
     })??;
+    call.seen.received(body.len() as u64);
     api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);
     let request = HookRequest { method: call.method.to_owned(), path: "/".to_owned(), query, headers, body };

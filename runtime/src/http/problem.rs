@@ -46,6 +46,10 @@ pub struct ProblemBody {
     pub details: Option<serde_json::Value>,
 }
 
+/// Marks an answer as an error of the server's, as flows may answer with any status.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused;
+
 /// An error on its way to the caller.
 #[derive(Debug)]
 pub struct Problem {
@@ -95,6 +99,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self.body).expect("a problem has text keys only");
         let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(Refused);
         response
     }
 }
@@ -162,6 +167,9 @@ impl From<ServiceError> for Problem {
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
                 limits::write(&mut problem.headers, &limited.standing);
                 problem.retry_after(limited.retry_after)
+            }
+            ServiceError::AllowanceSpent { retry_after, .. } => {
+                Self::new(StatusCode::PAYMENT_REQUIRED, "allowance_spent", message).retry_after(retry_after)
             }
             ServiceError::Flow { run, failure, timed_out } => {
                 let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };

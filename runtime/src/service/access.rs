@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::api_key::{ApiKey, AuthError, KEY_PREFIX, PlainApiKey};
 use crate::domain::audit::AuditActor;
-use crate::domain::id::{Environment, FlowId, GroupId, SessionId};
+use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, SessionId};
 use crate::domain::permission::{Action, Denial, Need};
 use crate::domain::secret::Pepper;
 use crate::domain::user::User;
@@ -227,6 +227,11 @@ impl Presented {
         if let Some((key, _)) = &self.key {
             pairs.retain(|(_, value)| !value.contains(key.reveal()));
         }
+    }
+
+    /// The public part of the one key of the request; nothing is proven by it.
+    pub fn id(&self) -> Option<&ApiKeyId> {
+        self.key().ok().map(PlainApiKey::id)
     }
 
     /// Where the key was found.

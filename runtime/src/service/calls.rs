@@ -181,6 +181,7 @@ impl Connections for RunCalls {
             let clock = Instant::now();
             let recorded_input = input.clone();
             let result = self.perform(run, &opened, method, input).await;
+            self.service.note_call(&opened.connection, result.as_ref().err());
             self.push_step(Step {
                 slot: opened.slot.clone(),
                 connection: opened.connection.name.clone(),

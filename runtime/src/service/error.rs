@@ -3,12 +3,13 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::domain::api_key::AuthError;
 use crate::domain::connection::ConnectionError;
-use crate::domain::id::ParseIdError;
+use crate::domain::id::{GroupId, ParseIdError};
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
@@ -70,6 +71,20 @@ pub enum ServiceError {
     /// An API key is used more often than it may be.
     #[error("{0}")]
     Limited(Limited),
+    /// The group's monthly allowance is spent.
+    #[error(
+        "The group \"{group}\" has spent its monthly allowance of {what}. It begins anew at {until}; until then an owner of the group can raise it: headgate groups update {group}"
+    )]
+    AllowanceSpent {
+        /// Whose allowance.
+        group: GroupId,
+        /// Which part of it, such as `1000 runs`.
+        what: String,
+        /// When the next month begins.
+        until: Timestamp,
+        /// How long that is away.
+        retry_after: Duration,
+    },
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
     Flow {

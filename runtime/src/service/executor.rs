@@ -18,6 +18,7 @@ use crate::service::calls::{RunCalls, failure};
 use crate::service::error::ServiceError;
 use crate::service::queue::Journal;
 use crate::service::record::encode;
+use crate::service::usage::Running;
 use crate::store::Entry;
 use crate::wasm::{CallError, Event, FaultCode, Response, RunInfo};
 
@@ -99,8 +100,10 @@ impl Service {
         if self.stopping.is_cancelled() {
             return Err(ServiceError::Overloaded { what: "The server is stopping", retry_after: RETRY_AFTER });
         }
+        let running = self.admit_run(&firing)?;
         let service = self.clone();
         let task = self.runs.spawn(async move {
+            let _running = running;
             let mut run = firing.run(&service, RunState::Running);
             let journal = Journal::none(service.clone());
             let result = service.execute(&mut run, firing.flow, firing.event, firing.timeout, journal).await?;
@@ -109,6 +112,13 @@ impl Service {
             result.map(|response| (id, response))
         });
         task.await.map_err(ServiceError::internal("executing a run"))?
+    }
+
+    /// Lets a firing's run begin, unless its group's allowance is spent.
+    pub(super) fn admit_run(&self, firing: &Firing) -> Result<Running, ServiceError> {
+        let catalog = self.catalog.load();
+        let group = catalog.groups.get(&firing.flow.group).ok_or(ServiceError::NotFound { what: "Group" })?;
+        self.spending.admit(group, self.now())
     }
 
     /// Runs the flow and fills in the run. The outer result says whether it ran at all.
@@ -137,6 +147,7 @@ impl Service {
             return Err(ServiceError::Overloaded { what: "All instances are busy", retry_after });
         }
         run.duration_us = Some(clock.elapsed().as_micros().try_into().unwrap_or(u64::MAX));
+        self.spending.ended(&run.group, run.duration_us.unwrap_or_default(), self.now());
         let log = scope.take_log();
         run.log_dropped = log.dropped;
         run.log = calls.log(log);

@@ -2,15 +2,52 @@
 
 use std::sync::Arc;
 
-use crate::domain::group::Group;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use crate::domain::group::{AlertEndpoint, EndpointSecret, Group};
 use crate::domain::id::{Environment, GroupId};
 use crate::domain::permission::{Action, Role};
+use crate::domain::signing_secret::SigningSecret;
+use crate::domain::usage::Allowance;
 use crate::domain::user::{Email, Member};
 use crate::service::Service;
 use crate::service::access::Actor;
+use crate::service::alerts::{OVERLAP, endpoint_place};
+use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::members::known_user;
 use crate::service::record::Record;
+use crate::service::vault::random;
+
+/// The most environments of a group.
+const MAX_ENVIRONMENTS: usize = 50;
+
+/// What is to be different about a group; what is absent stays.
+#[derive(Debug, Default)]
+pub struct GroupChange {
+    /// Notes.
+    pub description: Option<String>,
+    /// All its environments.
+    pub environments: Option<Vec<Environment>>,
+    /// Whether calls with keys outside production have to name their environment.
+    pub profile_required: Option<bool>,
+    /// What it may use in a month.
+    pub allowance: Option<Option<Allowance>>,
+    /// Where its alerts are sent.
+    pub alert_endpoint: Option<Option<NewAlertEndpoint>>,
+}
+
+/// Where a group's alerts are to be sent.
+#[derive(Debug)]
+pub struct NewAlertEndpoint {
+    /// The URL.
+    pub url: Url,
+    /// The signing secret; when absent the present one stays, or the server makes one.
+    pub secret: Option<SecretString>,
+    /// Whether the server makes a new secret although there is one.
+    pub new_secret: bool,
+}
 
 impl Service {
     /// All groups the actor may see, by name.
@@ -50,7 +87,7 @@ impl Service {
         if edit.catalog().groups.contains_key(&id) {
             return Err(ServiceError::Conflict(format!("A group named \"{id}\" exists already. Choose another name")));
         }
-        let group = Arc::new(Group { id, description, environments, profile_required: false, created: self.now() });
+        let group = Arc::new(Group { description, ..Group::new(id, environments, self.now()) });
         edit.put(Record::Group(group.clone()));
         if let Some(owner) = owner {
             let user = known_user(edit.catalog(), &owner)?.id.clone();
@@ -59,6 +96,73 @@ impl Service {
         }
         edit.save().await?;
         Ok(group)
+    }
+
+    /// Whether the actor may change a group.
+    pub fn may_update_group(&self, actor: &Actor, group: &GroupId) -> bool {
+        actor.authorise(&self.catalog(), group, Action::UpdateGroup).is_ok()
+    }
+
+    /// Changes a group. A new signing secret of its endpoint is answered here and never again.
+    pub async fn update_group(
+        self: &Arc<Self>,
+        actor: &Actor,
+        id: &GroupId,
+        change: GroupChange,
+    ) -> Result<(Arc<Group>, Option<SigningSecret>), ServiceError> {
+        let mut edit = self.edit(actor, id, Action::UpdateGroup).await?;
+        let group = edit.catalog().groups.get(id).cloned().ok_or(ServiceError::NotFound { what: "Group" })?;
+        let mut group = Group::clone(&group);
+        if let Some(environments) = change.environments {
+            group.environments = checked_environments(edit.catalog(), &group, environments)?;
+        }
+        group.description = change.description.unwrap_or(group.description);
+        group.profile_required = change.profile_required.unwrap_or(group.profile_required);
+        group.allowance = change.allowance.unwrap_or(group.allowance);
+        let mut shown = None;
+        match change.alert_endpoint {
+            None => {}
+            Some(None) => group.alert_endpoint = None,
+            Some(Some(new)) => {
+                let (endpoint, made) = self.make_endpoint(&group, new).await?;
+                (group.alert_endpoint, shown) = (Some(endpoint), made);
+            }
+        }
+        let group = Arc::new(group);
+        edit.put(Record::Group(group.clone()));
+        edit.save().await?;
+        Ok((group, shown))
+    }
+
+    /// An endpoint with the secrets it has from now on, and the one that the server made.
+    async fn make_endpoint(
+        &self,
+        group: &Group,
+        new: NewAlertEndpoint,
+    ) -> Result<(AlertEndpoint, Option<SigningSecret>), ServiceError> {
+        let usable = matches!(new.url.scheme(), "http" | "https") && new.url.has_host();
+        if !usable || !new.url.username().is_empty() || new.url.password().is_some() {
+            let message = "The URL of an alert endpoint begins with https:// and holds no user name or password";
+            return Err(ServiceError::Invalid(message.to_owned()));
+        }
+        let now = self.now();
+        let known = group.alert_endpoint.as_ref();
+        let mut secrets = known.map(|known| known.secrets.clone()).unwrap_or_default();
+        secrets.retain(|secret| secret.not_after.is_none_or(|end| end > now));
+        let made =
+            (new.secret.is_none() && (new.new_secret || secrets.is_empty())).then(|| SigningSecret::generate(random));
+        let given = new.secret.map(|text| SigningSecret::parse(text.expose_secret())).transpose();
+        let given = given.map_err(|error| ServiceError::Invalid(error.to_string()))?;
+        if let Some(secret) = given.as_ref().or(made.as_ref()) {
+            let version = secrets.iter().map(|secret| secret.sealed.version).max().unwrap_or_default() + 1;
+            let sealed = self.vault.seal(endpoint_place(&group.id), version, &secret.reveal()).await;
+            let sealed = sealed.map_err(ServiceError::internal("sealing the secret of an alert endpoint"))?;
+            // Receivers change over while messages are signed with both; a change during a change ends the oldest.
+            secrets.retain(|secret| secret.not_after.is_none());
+            secrets.iter_mut().for_each(|secret| secret.not_after = Some(now + OVERLAP));
+            secrets.insert(0, EndpointSecret { sealed, not_after: None });
+        }
+        Ok((AlertEndpoint { url: new.url, secrets }, made))
     }
 
     /// A group's environment, which must be one of it.
@@ -75,4 +179,44 @@ impl Service {
             known.join(", ")
         )))
     }
+}
+
+/// The environments a group is to have: `production` and `test` stay, and so does what is in use.
+fn checked_environments(
+    catalog: &Catalog,
+    group: &Group,
+    wanted: Vec<Environment>,
+) -> Result<Vec<Environment>, ServiceError> {
+    let mut environments = vec![Environment::production(), Environment::test()];
+    for environment in wanted {
+        if !environments.contains(&environment) {
+            environments.push(environment);
+        }
+    }
+    if environments.len() > MAX_ENVIRONMENTS {
+        let message = format!("A group can have {MAX_ENVIRONMENTS} environments. Leave some out");
+        return Err(ServiceError::Invalid(message));
+    }
+    for gone in group.environments.iter().filter(|known| !environments.contains(known)) {
+        let used_by = catalog
+            .keys_of(&group.id)
+            .find(|key| key.environment == *gone)
+            .map(|key| format!("the API key \"{}\"", key.name))
+            .or_else(|| {
+                let mut connections = catalog.connections.values();
+                let used =
+                    connections.find(|connection| connection.group == group.id && connection.environment == *gone)?;
+                Some(format!("the connection \"{}\"", used.name))
+            })
+            .or_else(|| {
+                let mut flows = catalog.flows.values();
+                let used = flows.find(|flow| flow.group == group.id && flow.published.contains_key(gone))?;
+                Some(format!("the flow \"{}\", which is published there", used.name))
+            });
+        if let Some(used_by) = used_by {
+            let message = format!("The environment \"{gone}\" is used by {used_by}. Move or delete that first");
+            return Err(ServiceError::Conflict(message));
+        }
+    }
+    Ok(environments)
 }

@@ -20,6 +20,7 @@ use crate::service::executor::{Caller, Firing};
 use crate::service::limits::Standing;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::triggers::signature_place;
+use crate::service::usage::Seen;
 use crate::wasm::{Event, Response};
 
 /// Which trigger a request addresses.
@@ -46,6 +47,8 @@ pub struct Call<'a> {
     pub profile: Option<&'a str>,
     /// Where it came from.
     pub address: Option<IpAddr>,
+    /// Is told which key and which flow it is.
+    pub seen: &'a Seen,
 }
 
 /// A request that may fire its trigger. What is left to do is to read its body.
@@ -120,7 +123,9 @@ impl Door<'_> {
     /// Decides whether a request may fire its trigger, but for its key's limits.
     pub fn admit(&self, call: &Call<'_>) -> Result<Admitted, ServiceError> {
         let key = self.authenticate(call.presented)?;
+        call.seen.key(&key);
         let (trigger, flow, settings) = self.addressed(call.target, &key)?;
+        call.seen.flow(&flow.id);
         check_place(settings, call.presented)?;
         if !settings.methods.contains(call.method) {
             let allowed: Vec<_> = settings.methods.iter().map(String::as_str).collect();

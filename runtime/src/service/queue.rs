@@ -17,6 +17,7 @@ use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::service::executor::{Firing, RETRY_AFTER, entry};
 use crate::service::record::{decode, encode};
+use crate::service::usage::Running;
 use crate::store::Batch;
 use crate::wasm::Event;
 
@@ -105,6 +106,7 @@ impl Service {
             return Err(full("The server is stopping"));
         }
         let place = self.queue.clone().try_acquire_owned().map_err(|_| full("The queue of runs is full"))?;
+        let running = self.admit_run(&firing)?;
         let run = firing.run(self, RunState::Queued);
         let id = run.id;
         let queued = QueuedRun {
@@ -125,7 +127,7 @@ impl Service {
             if is_saved && let Some(turn) = service.turn().await {
                 service.work(queued, turn).await;
             }
-            drop(place);
+            drop((place, running));
         });
         is_durable.await.map_err(ServiceError::internal("queueing a run"))??;
         Ok(id)
@@ -141,12 +143,14 @@ impl Service {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (key, record) in page {
-                if let Some(run) = self.recover_run(decode(&record.value)?).await? {
-                    waiting.push((run, key));
+                let queued: QueuedRun = decode(&record.value)?;
+                let group = queued.run.group.clone();
+                if let Some(run) = self.recover_run(queued).await? {
+                    waiting.push((run, key, self.spending.admit_again(&group, self.now())));
                 }
             }
         }
-        waiting.sort_unstable();
+        waiting.sort_unstable_by_key(|(run, ..)| *run);
         let service = self.clone();
         self.runs.spawn(async move { service.work_off(waiting).await });
         Ok(())
@@ -174,15 +178,18 @@ impl Service {
     }
 
     /// Executes runs that were taken up again. They need no place in the queue: they were promised before.
-    async fn work_off(self: Arc<Self>, waiting: Vec<(Uuid, String)>) {
-        for (run, key) in waiting {
+    async fn work_off(self: Arc<Self>, waiting: Vec<(Uuid, String, Running)>) {
+        for (run, key, running) in waiting {
             let Some(turn) = self.turn().await else { return };
             let queued = self.store.get(&key).map_err(ServiceError::internal("reading a queued run"));
             let queued = queued.and_then(|record| record.map(|record| decode::<QueuedRun>(&record.value)).transpose());
             match queued {
                 Ok(Some(queued)) => {
                     let service = self.clone();
-                    self.runs.spawn(async move { service.work(queued, turn).await });
+                    self.runs.spawn(async move {
+                        service.work(queued, turn).await;
+                        drop(running);
+                    });
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -145,13 +145,8 @@ mod tests {
     use crate::domain::id::Environment;
 
     fn group() -> Record {
-        Record::Group(Arc::new(Group {
-            id: "acme".parse().unwrap(),
-            description: String::new(),
-            environments: vec![Environment::production()],
-            profile_required: false,
-            created: jiff::Timestamp::UNIX_EPOCH,
-        }))
+        let environments = vec![Environment::production()];
+        Record::Group(Arc::new(Group::new("acme".parse().unwrap(), environments, jiff::Timestamp::UNIX_EPOCH)))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod access;
+mod alerts;
 mod audit;
 mod canary;
 mod conformance;
@@ -17,4 +18,5 @@ mod operations;
 mod revocation;
 mod sandbox;
 mod url_keys;
+mod usage;
 mod webhooks;

@@ -48,6 +48,13 @@ const OPERATIONS: &[(&str, &str, Content)] = &[
     ("DELETE", "/users/{stranger}", Nothing),
     ("GET", "/auth/me", Nothing),
     ("POST", "/auth/signing-keys/rotate", Nothing),
+    ("PATCH", "/groups/{group}", Json(r#"{"description": "Orders"}"#)),
+    ("GET", "/groups/{group}/usage", Nothing),
+    ("GET", "/groups/{group}/api-keys/{key}/usage", Nothing),
+    ("GET", "/groups/{group}/alerts", Nothing),
+    ("POST", "/groups/{group}/alerts/{alert}/acknowledge", Json("{}")),
+    ("GET", "/alerts", Nothing),
+    ("POST", "/alerts/{server_alert}/acknowledge", Json("{}")),
     ("GET", "/groups/{group}/api-keys", Nothing),
     ("POST", "/groups/{group}/api-keys", Json(r#"{"name": "another"}"#)),
     ("GET", "/groups/{group}/api-keys/{key}", Nothing),
@@ -120,6 +127,14 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let key = text(&app.post(&at("/api-keys"), json!({"name": format!("key-of-{group}")})).await["id"]);
     let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
     let run = text(&app.post(&at(&format!("/flows/{flow}/run")), json!({})).await["id"]);
+    let service = app.app().service();
+    for _ in 0..20 {
+        service.note_failed_authentication(Some(&key.parse().unwrap()), None);
+        service.note_failed_authentication(None, Some([198, 51, 100, 4].into()));
+    }
+    service.evaluate_alerts().await.unwrap();
+    let alert = text(&app.get(&at("/alerts")).await[0]["id"]);
+    let server_alert = text(&app.get("/alerts").await[0]["id"]);
     let slot = "app".to_owned();
     let (member, stranger) = (format!("member@{group}.example"), format!("stranger@{group}.example"));
     for email in [&member, &stranger] {
@@ -129,7 +144,8 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
     let people = [("member", member), ("stranger", stranger)];
-    all.into_iter().chain(more).chain(people).collect()
+    let alerts = [("alert", alert), ("server_alert", server_alert)];
+    all.into_iter().chain(more).chain(people).chain(alerts).collect()
 }
 
 /// Ids and names of the right form that nobody has.
@@ -140,6 +156,7 @@ fn made_up(word: &str) -> String {
         "flow" => format!("flw_{}", "a".repeat(20)),
         "trigger" => format!("trg_{}", "a".repeat(20)),
         "member" | "stranger" => "nobody@example.com".to_owned(),
+        "alert" => format!("alr_{}", "a".repeat(20)),
         "run" => "01890000-0000-7000-8000-000000000000".to_owned(),
         _ => "nothing".to_owned(),
     }
@@ -190,7 +207,7 @@ async fn every_operation_is_in_the_table() {
 
 /// A path as the document has it.
 fn described_as(path: &str) -> String {
-    [("{spare}", "{connection}"), ("{member}", "{user}"), ("{stranger}", "{user}")]
+    [("{spare}", "{connection}"), ("{member}", "{user}"), ("{stranger}", "{user}"), ("{server_alert}", "{alert}")]
         .iter()
         .fold(path.to_owned(), |path, (word, described)| path.replace(word, described))
 }
@@ -234,7 +251,8 @@ async fn another_groups_things_look_like_things_that_do_not_exist() {
     app.post("/groups", json!({"name": "rival"})).await;
     let (acme, rival) = (things(&app, "acme").await, things(&app, "rival").await);
     let names = [("key", "key-of-acme".to_owned()), ("flow", "flow-of-acme".to_owned())];
-    let foreign = acme.into_iter().filter(|(word, _)| !matches!(*word, "group" | "slot" | "stranger")).chain(names);
+    let of_the_server = |word: &str| matches!(word, "group" | "slot" | "stranger" | "server_alert");
+    let foreign = acme.into_iter().filter(|(word, _)| !of_the_server(word)).chain(names);
     let mut compared = 0;
     for (word, thing) in foreign {
         for operation in OPERATIONS.iter().filter(|operation| mentions(operation, word)) {

@@ -14,6 +14,7 @@ use crate::domain::permission::ScopeSet;
 use crate::domain::secret::Pepper;
 use crate::domain::trigger::{AcceptedKeys, ROUTING_KEY_LENGTH, Trigger};
 use crate::service::record::Record;
+use crate::service::usage::Seen;
 use crate::service::vault::random;
 
 /// A group `acme` with the flow `orders`, published in `production`, its trigger, and one key.
@@ -53,7 +54,13 @@ impl House {
             name: "crm".parse().unwrap(),
             description: "".into(),
             class: None,
-            secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(&pepper), not_after: None }].into(),
+            secrets: [KeySecret {
+                slot: SecretSlot::Primary,
+                hash: plain.hash(&pepper),
+                created: None,
+                not_after: None,
+            }]
+            .into(),
             created: Timestamp::UNIX_EPOCH,
             expires: Some(Timestamp::from_second(1_800_000_100).unwrap()),
             disabled: false,
@@ -63,13 +70,8 @@ impl House {
             limits: None,
             networks: Box::default(),
         };
-        let group = Group {
-            id: "acme".parse().unwrap(),
-            description: String::new(),
-            environments: vec![Environment::production(), Environment::test()],
-            profile_required: false,
-            created: Timestamp::UNIX_EPOCH,
-        };
+        let environments = vec![Environment::production(), Environment::test()];
+        let group = Group::new("acme".parse().unwrap(), environments, Timestamp::UNIX_EPOCH);
         Self {
             pepper,
             plain,
@@ -78,7 +80,7 @@ impl House {
             key,
             group,
             published: vec![Environment::production()],
-            settings: HttpSettings::execute(),
+            settings: HttpSettings::initial(),
         }
     }
 
@@ -94,7 +96,7 @@ impl House {
             latest: 1,
             published: self.published.iter().map(|place| (place.clone(), publication.clone())).collect(),
             slots: BTreeMap::new(),
-            execute: ExecuteTrigger { id: trigger, settings: settings.clone() },
+            execute: ExecuteTrigger { id: trigger, description: String::new(), settings: settings.clone() },
             created: Timestamp::UNIX_EPOCH,
         };
         let trigger = Trigger {
@@ -126,6 +128,7 @@ impl House {
             method: knock.method,
             profile: knock.profile,
             address: Some(knock.address.parse().unwrap()),
+            seen: &Seen::default(),
         });
         admitted.map_or_else(|error| error.to_string(), |admitted| admitted.flow().name.to_string())
     }

@@ -1,0 +1,116 @@
+//! Connections whose credentials an app refuses.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use serde_json::json;
+
+use crate::domain::alert::{AlertKind, Cause, Subject};
+use crate::domain::connection::Connection;
+use crate::domain::id::ConnectionId;
+use crate::service::Service;
+use crate::service::alerts::Finding;
+use crate::service::error::ServiceError;
+use crate::wasm::GuestError;
+
+/// Refusals in a row before a connection counts as broken: one may be a passing fault of the app.
+const BROKEN_AFTER: u32 = 2;
+
+/// The connections that were broken when the server ended.
+pub(super) fn refused_before<'a>(causes: impl Iterator<Item = &'a Cause>) -> HashMap<ConnectionId, u32> {
+    let broken = causes.filter_map(|cause| match &cause.subject {
+        Subject::Connection(connection) => Some((connection.clone(), BROKEN_AFTER)),
+        _ => None,
+    });
+    broken.collect()
+}
+
+fn cause(connection: &Connection) -> Cause {
+    Cause {
+        group: Some(connection.group.clone()),
+        kind: AlertKind::ConnectionBroken,
+        subject: Subject::Connection(connection.id.clone()),
+    }
+}
+
+impl Service {
+    /// Raises the alert that an app refuses a connection's credentials.
+    pub async fn alert_connection_broken(&self, connection: &Connection, reason: &str) -> Result<(), ServiceError> {
+        let finding = Finding {
+            cause: cause(connection),
+            environment: Some(connection.environment.clone()),
+            message: format!("The connection \"{}\" is broken: {reason}. Renew its credentials", connection.name),
+            details: json!({"connection": connection.id, "name": connection.name, "connector": connection.connector, "reason": reason}),
+            more: 1,
+        };
+        self.raise(&mut *self.alerts.open.lock().await, finding).await
+    }
+
+    /// Closes that alert: the app takes the connection's credentials again.
+    pub async fn alert_connection_restored(&self, connection: &Connection) -> Result<(), ServiceError> {
+        self.close(&mut *self.alerts.open.lock().await, &cause(connection)).await
+    }
+
+    /// Looks at how a call through a connection ended.
+    pub(in crate::service) fn note_call(self: &Arc<Self>, connection: &Arc<Connection>, error: Option<&GuestError>) {
+        let refused = error.is_some_and(is_refusal);
+        {
+            let mut counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = counts.get(&connection.id).copied().unwrap_or_default();
+            match (refused, error) {
+                (true, _) => {
+                    counts.insert(connection.id.clone(), before.saturating_add(1));
+                    if before + 1 < BROKEN_AFTER {
+                        return;
+                    }
+                }
+                (false, None) if before > 0 => {
+                    counts.remove(&connection.id);
+                    if before < BROKEN_AFTER {
+                        return;
+                    }
+                }
+                // Another failure says nothing about the credentials.
+                _ => return,
+            }
+        }
+        let (service, connection) = (self.clone(), connection.clone());
+        self.background.spawn(async move {
+            let result = if refused {
+                service.alert_connection_broken(&connection, "the app refused its credentials (401)").await
+            } else {
+                service.alert_connection_restored(&connection).await
+            };
+            if let Err(error) = result {
+                tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
+            }
+        });
+    }
+}
+
+/// Whether an app refused the credentials, as the SDK's `error_for_status` and its like tell it.
+fn is_refusal(error: &GuestError) -> bool {
+    let status = || {
+        let details: serde_json::Value = serde_json::from_str(error.details.as_deref()?).ok()?;
+        details.get("status")?.as_u64()
+    };
+    error.code == "http_401" || status() == Some(401)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_known_by_its_code_or_its_status() {
+        let error = |code: &str, details: Option<&str>| {
+            let mut error = GuestError::lasting(code, "no");
+            error.details = details.map(Into::into);
+            error
+        };
+        assert!(is_refusal(&error("http_401", None)));
+        assert!(is_refusal(&error("unauthorized", Some(r#"{"status": 401}"#))));
+        assert!(!is_refusal(&error("http_403", Some(r#"{"status": 403}"#))));
+        assert!(!is_refusal(&error("broken", Some("401"))));
+    }
+}

@@ -1,0 +1,321 @@
+//! Looks for what alerts are raised for, every few seconds, and closes those whose cause is gone.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::domain::alert::{Alert, AlertKind, Cause, Subject, is_unusual};
+use crate::domain::api_key::{ApiKey, AuthError};
+use crate::domain::id::ApiKeyId;
+use crate::domain::usage::Day;
+use crate::service::Service;
+use crate::service::alerts::failures::{Failed, Source};
+use crate::service::alerts::{ALERTS, Finding, PAGE, WRITE_SEEN_AFTER};
+use crate::service::catalog::Catalog;
+use crate::service::error::ServiceError;
+use crate::service::record::decode;
+use crate::store::Batch;
+
+/// How often it is looked for causes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How many days a key's own recent past has.
+const PAST_DAYS: i64 = 7;
+/// A minute rate is approached when it is for so many minutes in a row.
+const SUSTAINED_MINUTES: u32 = 3;
+/// How long a minute rate has to be far away before its alert is closed.
+const RATE_AT_REST: SignedDuration = SignedDuration::from_mins(5);
+
+/// What is remembered between two looks.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// The catalog and the minute in which it was last looked for keys that expire.
+    expiry: Option<(Arc<Catalog>, i64)>,
+    rates: HashMap<ApiKeyId, Rate>,
+    pruned: Option<Day>,
+}
+
+/// A key's present minute, and how many before it were close to its limit.
+struct Rate {
+    since: Timestamp,
+    requests: u64,
+    close: u32,
+}
+
+impl Service {
+    /// Counts a request that carried a key's id, or none that exists, and was not let in. It costs no more than a look
+    /// into the catalog and a count.
+    pub fn note_failed_authentication(&self, presented: Option<&ApiKeyId>, address: Option<std::net::IpAddr>) {
+        let known = presented.filter(|id| self.catalog.load().api_keys.contains_key(*id));
+        let source = match (known, address) {
+            (Some(key), _) => Source::Key(*key),
+            (None, Some(address)) => Source::of(address),
+            (None, None) => return,
+        };
+        self.alerts.failures.note(source, address, self.now(), self.failures_within());
+    }
+
+    /// Counts a refusal, if it was for the credentials that were sent.
+    pub fn note_refused(&self, error: &ServiceError, presented: Option<&ApiKeyId>, address: Option<std::net::IpAddr>) {
+        use AuthError::{Disabled, Expired, Invalid, InvalidToken, Revoked};
+        if let ServiceError::Unauthenticated(Disabled | Expired | Invalid | InvalidToken | Revoked) = error {
+            self.note_failed_authentication(presented, address);
+        }
+    }
+
+    fn failures_within(&self) -> SignedDuration {
+        self.alerts.settings.failed_authentications_within.try_into().unwrap_or(SignedDuration::MAX)
+    }
+
+    /// Looks once for everything that alerts are raised for. Usage counts as far as it was written.
+    pub async fn evaluate_alerts(&self) -> Result<(), ServiceError> {
+        let mut watch = self.alerts.watch.lock().await;
+        let (now, catalog) = (self.now(), self.catalog());
+        let mut findings = self.failures_found(&catalog, now);
+        findings.extend(self.usage_found(&mut watch, &catalog, now)?);
+        findings.extend(self.allowances_found(&catalog, now));
+        let minute = now.as_second().div_euclid(60);
+        let is_new = watch.expiry.as_ref().is_none_or(|(seen, at)| !Arc::ptr_eq(seen, &catalog) || *at != minute);
+        let expiring = is_new.then(|| self.expiring_found(&catalog, now));
+        watch.expiry = Some((catalog.clone(), minute));
+
+        let standing = |kind| matches!(kind, AlertKind::KeyExpiring | AlertKind::ApproachingLimit);
+        let mut still: HashSet<Cause> = findings.iter().map(|finding| finding.cause.clone()).collect();
+        still.extend(expiring.iter().flatten().map(|finding| finding.cause.clone()));
+        let mut open = self.alerts.open.lock().await;
+        for finding in findings.into_iter().chain(expiring.into_iter().flatten()) {
+            self.raise(&mut open, finding).await?;
+        }
+        let over = |alert: &Alert| match &alert.cause {
+            cause if still.contains(cause) => false,
+            Cause { kind: AlertKind::KeyExpiring, .. } if !is_new => false,
+            cause if standing(cause.kind) && !matches!(cause.subject, Subject::Quota(_) | Subject::Rate(_)) => true,
+            _ => self.is_over(&catalog, alert, now),
+        };
+        let gone: Vec<_> =
+            open.alerts.values().filter(|held| over(&held.alert)).map(|held| held.alert.cause.clone()).collect();
+        for cause in gone {
+            self.close(&mut open, &cause).await?;
+        }
+        self.write_seen(&mut open, |since| now.duration_since(since) >= WRITE_SEEN_AFTER).await?;
+        drop(open);
+        let today = Day::of(now);
+        if watch.pruned != Some(today) {
+            watch.pruned = Some(today);
+            self.prune_alerts(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the cause of an alert that was not found again is gone.
+    fn is_over(&self, catalog: &Catalog, alert: &Alert, now: Timestamp) -> bool {
+        let rest = now.duration_since(alert.last_seen);
+        let is_another_day = Day::of(alert.last_seen) != Day::of(now);
+        let key = |id: &ApiKeyId| catalog.api_keys.get(id).filter(|key| key.revoked.is_none());
+        match (alert.cause.kind, &alert.cause.subject) {
+            (AlertKind::FailedAuthentication, _) => rest > self.failures_within(),
+            (_, Subject::Quota(id)) => is_another_day || key(id).is_none_or(|key| daily_quota(key).is_none()),
+            (_, Subject::Rate(id)) => rest > RATE_AT_REST || key(id).is_none_or(|key| minute_rate(key).is_none()),
+            (_, Subject::Key(id)) => is_another_day || key(id).is_none(),
+            (_, Subject::Connection(id)) => !catalog.connections.contains_key(id),
+            _ => false,
+        }
+    }
+
+    fn failures_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
+        let within = self.failures_within();
+        let found = self.alerts.failures.take(self.alerts.settings.failed_authentications, now, within);
+        found.into_iter().map(|(source, failed)| failures_finding(catalog, source, &failed, within)).collect()
+    }
+
+    /// Keys that are used more than is usual, or close to their limits.
+    fn usage_found(&self, watch: &mut Watch, catalog: &Catalog, now: Timestamp) -> Result<Vec<Finding>, ServiceError> {
+        let settings = &self.alerts.settings;
+        let today = Day::of(now);
+        let mut found = Vec::new();
+        let busy = self.usage.take_busy(today);
+        let ids: HashSet<_> = busy.iter().map(|(id, _)| *id).collect();
+        watch.rates.retain(|id, _| ids.contains(id));
+        for (id, used) in busy {
+            let Some(key) = catalog.api_keys.get(&id) else { continue };
+            if let Some(rate) = minute_rate(key) {
+                found.extend(watch.rate_found(key, rate, used.fresh, settings.limit_percent, now));
+            }
+            if used.fresh == 0 {
+                continue;
+            }
+            if let Some(quota) = daily_quota(key) {
+                let percent = used.today.saturating_mul(100) / quota.max(1);
+                let text =
+                    format!("The API key \"{}\" has used {} of its {quota} requests of today", key.name, used.today);
+                let details = json!({"key": key.id, "name": key.name, "used": used.today, "limit": quota});
+                found.extend(
+                    (percent >= settings.limit_percent)
+                        .then(|| of_key(key, AlertKind::ApproachingLimit, Subject::Quota(key.id), text, details)),
+                );
+            }
+            if used.today >= settings.volume_minimum {
+                let past = self.usage.past(&key.group, &key.id, today, PAST_DAYS)?;
+                let (days, factor) = (settings.volume_baseline_days, settings.volume_factor);
+                if is_unusual(used.today, &past, days, factor, settings.volume_minimum) {
+                    let busiest = past.iter().copied().max().unwrap_or_default();
+                    let text = format!(
+                        "The API key \"{}\" made {} requests today; on the busiest of the {PAST_DAYS} days before it made {busiest}. If that is not meant, rotate or disable it",
+                        key.name, used.today
+                    );
+                    let details = json!({"key": key.id, "name": key.name, "today": used.today, "busiest": busiest});
+                    found.push(of_key(key, AlertKind::UnusualVolume, Subject::Key(key.id), text, details));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn allowances_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for group in catalog.groups.values() {
+            let Some(allowance) = &group.allowance else { continue };
+            let spent = self.spending.of(&group.id, now);
+            let percent = allowance.percent(&spent);
+            if percent >= self.alerts.settings.limit_percent {
+                found.push(Finding {
+                    cause: Cause {
+                        group: Some(group.id.clone()),
+                        kind: AlertKind::ApproachingLimit,
+                        subject: Subject::Allowance,
+                    },
+                    environment: None,
+                    message: format!("The group has spent {percent} % of this month's allowance. When it is spent, runs are refused; an owner can raise it"),
+                    details: json!({"percent": percent, "runs": spent.runs, "run_seconds": spent.run_us / 1_000_000, "allowance": allowance}),
+                    more: 0,
+                });
+            }
+        }
+        found
+    }
+
+    fn expiring_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
+        let soon = SignedDuration::from_hours(24 * i64::from(self.alerts.settings.expiring_days));
+        let mut found = Vec::new();
+        for key in catalog.api_keys.values() {
+            let Some(end) = key.expires.filter(|end| *end > now && end.duration_since(now) <= soon) else { continue };
+            if key.revoked.is_some() || key.disabled {
+                continue;
+            }
+            let text =
+                format!("The API key \"{}\" expires at {end}. Make a new one, or give it a later expiry", key.name);
+            let details = json!({"key": key.id, "name": key.name, "expires": end});
+            let finding = of_key(key, AlertKind::KeyExpiring, Subject::Key(key.id), text, details);
+            found.push(Finding { more: 0, ..finding });
+        }
+        found
+    }
+
+    /// Lets go of alerts that were closed long ago.
+    async fn prune_alerts(&self, now: Timestamp) -> Result<(), ServiceError> {
+        let keep = SignedDuration::from_hours(24 * i64::from(self.alerts.settings.keep_days));
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.scan(ALERTS, after.as_deref(), PAGE);
+            let page = page.map_err(ServiceError::internal("looking for old alerts"))?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let mut batch = Batch::new();
+            for (key, record) in &page {
+                let alert: Alert = decode(&record.value)?;
+                if alert.closed.is_some_and(|closed| now.duration_since(closed) > keep) {
+                    batch = batch.delete(key.clone());
+                }
+            }
+            if !batch.is_empty() {
+                self.store.commit(batch).await.map_err(ServiceError::internal("deleting old alerts"))?;
+            }
+        }
+    }
+
+    /// Looks for causes until the server stops.
+    pub(in crate::service) async fn keep_watch(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.stopping.cancelled() => return,
+            }
+            if let Err(error) = self.evaluate_alerts().await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "alerts could not be evaluated; it is tried again"
+                );
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Counts a key's requests, and finds whether it has been close to its minute rate for long.
+    fn rate_found(&mut self, key: &ApiKey, rate: u32, fresh: u64, percent: u64, now: Timestamp) -> Option<Finding> {
+        let entry = self.rates.entry(key.id).or_insert(Rate { since: now, requests: 0, close: 0 });
+        entry.requests += fresh;
+        let seconds = now.duration_since(entry.since).as_secs().max(0) as u64;
+        if seconds < 60 {
+            return None;
+        }
+        let per_minute = entry.requests * 60 / seconds;
+        let is_close = per_minute * 100 >= u64::from(rate) * percent;
+        *entry = Rate { since: now, requests: 0, close: if is_close { entry.close + 1 } else { 0 } };
+        (entry.close >= SUSTAINED_MINUTES).then(|| {
+            let text = format!(
+                "The API key \"{}\" made {per_minute} requests in a minute, for {} minutes now; its limit is {rate}",
+                key.name, entry.close
+            );
+            let details = json!({"key": key.id, "name": key.name, "per_minute": per_minute, "limit": rate});
+            of_key(key, AlertKind::ApproachingLimit, Subject::Rate(key.id), text, details)
+        })
+    }
+}
+
+fn daily_quota(key: &ApiKey) -> Option<u64> {
+    key.limits.as_ref()?.daily_quota
+}
+
+fn minute_rate(key: &ApiKey) -> Option<u32> {
+    key.limits.as_ref()?.rate_per_minute
+}
+
+fn of_key(key: &ApiKey, kind: AlertKind, subject: Subject, message: String, details: serde_json::Value) -> Finding {
+    let cause = Cause { group: Some(key.group.clone()), kind, subject };
+    Finding { cause, environment: Some(key.environment.clone()), message, details, more: 1 }
+}
+
+fn failures_finding(catalog: &Catalog, source: Source, failed: &Failed, within: SignedDuration) -> Finding {
+    let minutes = within.as_secs() / 60;
+    let (times, kind) = (failed.count, AlertKind::FailedAuthentication);
+    let last = failed.address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
+    let key = match source {
+        Source::Key(id) => catalog.api_keys.get(&id),
+        _ => None,
+    };
+    let Some(key) = key else {
+        let (subject, from) = match source {
+            Source::Address(address) => (Subject::Address(address), address.to_string()),
+            _ => (Subject::ManyAddresses, "many addresses".to_owned()),
+        };
+        return Finding {
+            cause: Cause { group: None, kind, subject },
+            environment: None,
+            message: format!(
+                "{times} requests from {from} within {minutes} minutes carried an API key or a token that is not valid"
+            ),
+            details: json!({"from": from, "failures": times, "last": failed.last}),
+            more: failed.fresh,
+        };
+    };
+    let text = format!(
+        "The API key \"{}\" was sent {times} times within {minutes} minutes by somebody who was not let in, last from {last}: with a wrong secret, or it is expired, disabled or revoked",
+        key.name
+    );
+    let details =
+        json!({"key": key.id, "name": key.name, "failures": times, "address": failed.address, "last": failed.last});
+    Finding { more: failed.fresh, ..of_key(key, kind, Subject::Key(key.id), text, details) }
+}
