@@ -1,7 +1,7 @@
 //! Alerts: something a person should look at. There is one open alert per cause, however often it is seen.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

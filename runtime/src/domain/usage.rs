@@ -1,8 +1,8 @@
 //! Usage: what API keys were used for, by hour and by day, and what a group may use in a month.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::Range;
 
 use jiff::Timestamp;

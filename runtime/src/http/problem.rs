@@ -200,6 +200,15 @@ mod tests {
         (response.status().as_u16(), body.code.clone(), body, response.headers().clone())
     }
 
+    fn spent() -> ServiceError {
+        ServiceError::AllowanceSpent {
+            group: "acme".parse().unwrap(),
+            what: "5 runs".to_owned(),
+            until: jiff::Timestamp::UNIX_EPOCH,
+            retry_after: Duration::from_secs(3600),
+        }
+    }
+
     #[test]
     fn each_error_has_its_status_and_its_code() {
         let text = || "why".to_owned();
@@ -214,6 +223,7 @@ mod tests {
             (ServiceError::MethodNotAllowed { allowed: "GET".to_owned() }, 405, "method_not_allowed"),
             (ServiceError::Module(text()), 422, "module_refused"),
             (ServiceError::Overloaded { what: "Full", retry_after: Duration::from_secs(5) }, 503, "overloaded"),
+            (spent(), 402, "allowance_spent"),
             (ServiceError::internal("testing")("a secret reason"), 500, "internal"),
         ] {
             let message = error.to_string();
@@ -246,6 +256,7 @@ mod tests {
         let overloaded = |millis| ServiceError::Overloaded { what: "Full", retry_after: Duration::from_millis(millis) };
         assert_eq!(parts(overloaded(5000)).3[header::RETRY_AFTER], "5");
         assert_eq!(parts(overloaded(10)).3[header::RETRY_AFTER], "1");
+        assert_eq!(parts(spent()).3[header::RETRY_AFTER], "3600");
         let (.., headers) = parts(ServiceError::MethodNotAllowed { allowed: "GET, POST".to_owned() });
         assert_eq!(headers[header::ALLOW], "GET, POST");
     }

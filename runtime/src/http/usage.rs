@@ -25,15 +25,31 @@ use crate::service::access::Actor;
 use crate::service::error::ServiceError;
 use crate::service::usage::{FlowUsage, GroupUsage, KeyUsage, Seen};
 
-/// Counts each request once it is answered, if a key was authenticated by it.
+/// A request under way. It is counted at its end, also when its caller goes away before the answer: then it has failed.
+struct UnderWay {
+    api: ApiState,
+    seen: Arc<Seen>,
+    address: Option<IpAddr>,
+    succeeded: bool,
+    bytes_out: u64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.api.service.count(&self.seen, self.succeeded, self.bytes_out, self.address);
+    }
+}
+
+/// Counts each request, if a key was authenticated by it.
 pub async fn count(State(api): State<ApiState>, mut request: Request, next: Next) -> Response {
     let seen = Arc::new(Seen::default());
     seen.received(request.body().size_hint().exact().unwrap_or_default());
     let address = client_address(request.extensions());
     request.extensions_mut().insert(seen.clone());
+    let mut under_way = UnderWay { api, seen, address, succeeded: false, bytes_out: 0 };
     let response = next.run(request).await;
-    let succeeded = response.extensions().get::<Refused>().is_none();
-    api.service.count(&seen, succeeded, response.body().size_hint().exact().unwrap_or_default(), address);
+    under_way.succeeded = response.extensions().get::<Refused>().is_none();
+    under_way.bytes_out = response.body().size_hint().exact().unwrap_or_default();
     response
 }
 

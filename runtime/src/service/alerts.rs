@@ -68,6 +68,8 @@ pub(super) struct AlertBook {
 #[derive(Default)]
 struct Open {
     alerts: HashMap<Cause, Held>,
+    /// How many of them each group has, and the server.
+    of_group: HashMap<Option<GroupId>, usize>,
 }
 
 struct Held {
@@ -84,6 +86,33 @@ pub(super) struct Finding {
     details: Value,
     /// How often it was seen since it was looked for last.
     more: u64,
+}
+
+impl Open {
+    fn insert(&mut self, alert: Alert) {
+        *self.of_group.entry(alert.cause.group.clone()).or_default() += 1;
+        self.alerts.insert(alert.cause.clone(), Held { alert, unwritten_since: None });
+    }
+
+    fn remove(&mut self, cause: &Cause) {
+        if self.alerts.remove(cause).is_some()
+            && let Some(count) = self.of_group.get_mut(&cause.group)
+        {
+            *count -= 1;
+        }
+    }
+
+    /// Takes a place for a further alert of a group; says once when there is none left.
+    fn has_place(&mut self, group: &Option<GroupId>) -> bool {
+        let count = self.of_group.entry(group.clone()).or_default();
+        if *count + 1 == MAX_OPEN {
+            tracing::warn!(
+                group = group.as_ref().map(GroupId::as_str),
+                "{MAX_OPEN} alerts are open; further ones are not opened until some are closed"
+            );
+        }
+        *count < MAX_OPEN
+    }
 }
 
 fn prefix(group: Option<&GroupId>) -> String {
@@ -112,7 +141,7 @@ impl AlertBook {
             for (_, record) in &page {
                 let alert: Alert = decode(&record.value)?;
                 if alert.closed.is_none() {
-                    open.alerts.insert(alert.cause.clone(), Held { alert, unwritten_since: None });
+                    open.insert(alert);
                 }
             }
         }
@@ -162,6 +191,15 @@ impl Service {
         sees: impl Fn(&Alert) -> bool,
     ) -> Result<Vec<Alert>, ServiceError> {
         let open = self.alerts.open.lock().await;
+        if matches!(state, Some(AlertState::Open | AlertState::Acknowledged)) {
+            let alerts =
+                open.alerts.values().map(|held| &held.alert).filter(|alert| alert.cause.group.as_ref() == group);
+            let mut found: Vec<_> =
+                alerts.filter(|alert| state == Some(alert.state()) && sees(alert)).cloned().collect();
+            found.sort_by_cached_key(record_key);
+            found.truncate(MAX_LISTED);
+            return Ok(found);
+        }
         let prefix = prefix(group);
         let mut found = Vec::new();
         let mut after: Option<String> = None;
@@ -245,18 +283,14 @@ impl Service {
         let now = self.now();
         if let Some(held) = open.alerts.get_mut(&finding.cause) {
             let alert = &mut held.alert;
-            if finding.more > 0 {
-                alert.count += finding.more;
-                alert.last_seen = now;
-                alert.message = finding.message;
-                alert.details = finding.details;
+            if finding.more > 0 || alert.message != finding.message {
                 held.unwritten_since.get_or_insert(now);
+                (alert.count, alert.last_seen) = (alert.count + finding.more, now);
+                (alert.message, alert.details) = (finding.message, finding.details);
             }
             return Ok(());
         }
-        let of_group = open.alerts.keys().filter(|cause| cause.group == finding.cause.group).count();
-        if of_group >= MAX_OPEN {
-            tracing::warn!(group = ?finding.cause.group, kind = finding.cause.kind.as_str(), "too many alerts are open; a further one is not opened");
+        if !open.has_place(&finding.cause.group) {
             return Ok(());
         }
         let id = AlertId::from_random(&secret::random_text(20, random))?;
@@ -273,9 +307,9 @@ impl Service {
             closed: None,
             delivery: None,
         };
-        tracing::warn!(alert = %alert.id, group = ?alert.cause.group, kind = alert.cause.kind.as_str(), message = %alert.message, "an alert was opened");
+        tracing::warn!(alert = %alert.id, group = alert.cause.group.as_ref().map(GroupId::as_str), kind = alert.cause.kind.as_str(), what = %alert.message, "an alert was opened");
         self.commit_alert(&mut alert, "alert.opened").await?;
-        open.alerts.insert(alert.cause.clone(), Held { alert, unwritten_since: None });
+        open.insert(alert);
         Ok(())
     }
 
@@ -285,7 +319,7 @@ impl Service {
         let mut alert = held.alert.clone();
         alert.closed = Some(self.now());
         self.commit_alert(&mut alert, "alert.closed").await?;
-        open.alerts.remove(cause);
+        open.remove(cause);
         Ok(())
     }
 
@@ -318,5 +352,43 @@ impl Service {
             part.iter_mut().for_each(|held| held.unwritten_since = None);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alert::{AlertKind, Subject};
+
+    #[test]
+    fn a_bounded_number_of_alerts_is_open_in_each_group() {
+        let alert = |group: &str, n: usize| Alert {
+            id: format!("alr_{n:020}").parse().unwrap(),
+            cause: Cause {
+                group: Some(group.parse().unwrap()),
+                kind: AlertKind::KeyExpiring,
+                subject: Subject::Key(format!("key{n:09}").parse().unwrap()),
+            },
+            environment: None,
+            message: String::new(),
+            details: Value::Null,
+            opened: Timestamp::UNIX_EPOCH,
+            last_seen: Timestamp::UNIX_EPOCH,
+            count: 1,
+            acknowledged: None,
+            closed: None,
+            delivery: None,
+        };
+        let (acme, rival) = (Some("acme".parse().unwrap()), Some("rival".parse().unwrap()));
+        let mut open = Open::default();
+        for n in 0..MAX_OPEN {
+            assert!(open.has_place(&acme), "{n}");
+            open.insert(alert("acme", n));
+        }
+        assert!(!open.has_place(&acme) && open.has_place(&rival) && open.has_place(&None));
+        open.remove(&alert("rival", 7).cause);
+        assert!(!open.has_place(&acme));
+        open.remove(&alert("acme", 7).cause);
+        assert!(open.has_place(&acme));
     }
 }

@@ -9,6 +9,7 @@ use headgate::domain::usage::{Period, UsageRange};
 use headgate::service::access::{Actor, Who};
 use headgate::service::record::Record;
 use headgate_tests::clock::TestClock;
+use headgate_tests::held::Held;
 use headgate_tests::{Answer, Key, TestApp, Trigger};
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -214,6 +215,28 @@ async fn an_allowance_holds_when_many_call_at_once() {
     let answers = futures::future::join_all(calls).await;
     let with = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
     assert_eq!((with(200), with(402)), (5, 35));
+}
+
+#[tokio::test]
+async fn a_run_under_way_counts_against_the_allowance_and_a_caller_who_left_as_a_failure() {
+    let held = Held::start().await;
+    let exempt = held.address.to_string();
+    let app = TestApp::with(|settings| settings.egress.allow_private = vec![exempt.parse().unwrap()]).await;
+    app.install("http-connector").await;
+    app.publish("obey", "hostile-flow").await;
+    let config = json!({"base_url": format!("http://{exempt}")});
+    app.connect("obey", "app", json!({"name": "app", "connector": "http", "auth": "none", "config": config})).await;
+    let (key, trigger) = (app.key("erp").await, app.trigger("obey", json!({})).await);
+    patch(&app, json!({"allowance": {"runs_per_month": 1}})).await;
+    let call = json!({"do": "call", "slot": "app", "method": "request", "input": {"path": "/"}}).to_string();
+    let caller = tokio::spawn(app.client().post(&trigger.url).bearer_auth(&key.secret).body(call).send());
+    held.asked(1).await;
+    assert_eq!(app.fire(&trigger, &key, "{}").await.status(), 402);
+    caller.abort();
+    let usage = app.until("/groups/acme/usage", |usage| usage["total"]["requests"] == 2).await;
+    assert_eq!((figures(&usage["total"]), &usage["month"]["runs"]), ([2, 0, 2], &json!(0)));
+    held.release();
+    app.until("/groups/acme/usage", |usage| usage["month"]["runs"] == 1).await;
 }
 
 #[tokio::test]

@@ -208,7 +208,7 @@ impl Service {
         };
         let delivery = state.map(|state| Delivery { state, attempts: message.attempts, at: Some(now), error });
         if let Some(Delivery { state: DeliveryState::Undeliverable, error, .. }) = &delivery {
-            tracing::warn!(message = %message.id, group = ?message.group, ?error, "a message about an alert is given up");
+            tracing::warn!(webhook = %message.id, group = message.group.as_ref().map(GroupId::as_str), error, "a message about an alert is given up");
         }
         let batch = if state == Some(DeliveryState::Pending) {
             message.due = now + pause(message.attempts);

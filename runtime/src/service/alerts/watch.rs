@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::domain::alert::{Alert, AlertKind, Cause, Subject, is_unusual};
 use crate::domain::api_key::{ApiKey, AuthError};
-use crate::domain::id::ApiKeyId;
+use crate::domain::id::{ApiKeyId, GroupId};
 use crate::domain::usage::Day;
 use crate::service::Service;
 use crate::service::alerts::failures::{Failed, Source};
-use crate::service::alerts::{ALERTS, Finding, PAGE, WRITE_SEEN_AFTER};
+use crate::service::alerts::{ALERTS, Finding, MAX_OPEN, PAGE, WRITE_SEEN_AFTER};
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::record::decode;
@@ -199,9 +199,16 @@ impl Service {
     fn expiring_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
         let soon = SignedDuration::from_hours(24 * i64::from(self.alerts.settings.expiring_days));
         let mut found = Vec::new();
+        let mut of_group: HashMap<&GroupId, usize> = HashMap::new();
         for key in catalog.api_keys.values() {
             let Some(end) = key.expires.filter(|end| *end > now && end.duration_since(now) <= soon) else { continue };
             if key.revoked.is_some() || key.disabled {
+                continue;
+            }
+            // More than can be open are not looked at. The keys come in their order, so these are the same each time.
+            let count = of_group.entry(&key.group).or_default();
+            *count += 1;
+            if *count > MAX_OPEN {
                 continue;
             }
             let text =

@@ -61,7 +61,7 @@ impl GuardedClient {
     ) -> Result<http::Response<Bytes>, GuardedError> {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string()).ok().filter(is_usable).ok_or(GuardedError::Url)?;
-        let client = match self.egress.reach(&url).map_err(|failure| told(failure))? {
+        let client = match self.egress.reach(&url).map_err(told)? {
             Reach::Public => &self.public,
             Reach::Exempted => &self.exempted,
         };
