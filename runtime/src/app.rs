@@ -59,7 +59,9 @@ impl App {
         let stopping = CancellationToken::new();
         let sections = Sections {
             service: settings.service,
+            public_url: public_url.clone(),
             users: settings.users,
+            oidc: settings.oidc,
             limits: settings.limits,
             keys: settings.keys,
             alerts: settings.alerts,

@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod limits;
 pub mod linger;
 pub mod members;
+pub mod oidc;
 pub mod problem;
 pub mod runs;
 pub mod server;
@@ -80,6 +81,9 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(auth::me))
         .routes(routes!(auth::change_password))
         .routes(routes!(auth::rotate_signing_key))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(oidc::token))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::get, users::update, users::delete))
         .routes(routes!(users::invite))

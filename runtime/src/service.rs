@@ -20,6 +20,7 @@ pub mod hooks;
 pub mod limits;
 mod login_limits;
 pub mod members;
+pub mod oidc;
 mod passwords;
 mod queue;
 pub mod record;
@@ -51,6 +52,7 @@ use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::limits::{LimitSettings, Limits};
+use crate::service::oidc::{Oidc, OidcSettings};
 use crate::service::record::Record;
 use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
@@ -114,8 +116,12 @@ impl ServiceSettings {
 pub struct Sections {
     /// Bounds of requests, runs and the run history.
     pub service: ServiceSettings,
+    /// Where callers reach the server, without a trailing slash.
+    pub public_url: String,
     /// Bounds of sessions and logins.
     pub users: UsersSettings,
+    /// The OpenID provider, where people log in through one.
+    pub oidc: OidcSettings,
     /// Bounds of API keys that have none of their own.
     pub limits: LimitSettings,
     /// When API keys are flagged.
@@ -139,6 +145,7 @@ pub struct Service {
     vault: Vault,
     pepper: Pepper,
     login: Login,
+    oidc: Oidc,
     catalog: ArcSwap<Catalog>,
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
@@ -176,7 +183,7 @@ impl Service {
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
-        let Sections { service: settings, users, limits, keys, alerts } = sections;
+        let Sections { service: settings, public_url, users, oidc, limits, keys, alerts } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
@@ -204,6 +211,7 @@ impl Service {
             vault,
             pepper,
             login: Login::new(users, tokens),
+            oidc: Oidc::new(&oidc, &public_url)?,
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),

@@ -30,6 +30,7 @@ use crate::service::ServiceSettings;
 use crate::service::alerts::AlertSettings;
 use crate::service::api_keys::KeySettings;
 use crate::service::limits::LimitSettings;
+use crate::service::oidc::OidcSettings;
 use crate::service::sessions::UsersSettings;
 use crate::wasm::WasmSettings;
 use crate::wasm::egress::EgressSettings;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub keys: KeySettings,
     /// When alerts are raised, and where those of the server are sent.
     pub alerts: AlertSettings,
+    /// The OpenID provider, where people log in through one.
+    pub oidc: OidcSettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -106,6 +109,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
             alerts: AlertSettings::default(),
+            oidc: OidcSettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }
@@ -240,6 +244,16 @@ impl Settings {
                 return invalid(key, format!("write a number from 1 to {most}"));
             }
         }
+        let oidc = &self.oidc;
+        if oidc.issuer.is_some() != oidc.client_id.is_some() {
+            return invalid("oidc.client_id", "set it together with oidc.issuer, or neither".to_owned());
+        }
+        if let Some(issuer) = &oidc.issuer
+            && !Url::parse(issuer).is_ok_and(|issuer| OidcSettings::is_safe_issuer(&issuer))
+        {
+            let reason = "write the provider's address with https, such as https://login.example.com";
+            return invalid("oidc.issuer", reason.to_owned());
+        }
         let users = &self.users;
         if users.access_token.as_secs() == 0 || users.access_token > users.refresh_token {
             return invalid(
@@ -356,6 +370,8 @@ mod tests {
             ("[service]\nqueue = 0", "service.queue"),
             ("[users]\naccess_token = \"0s\"", "users.access_token"),
             ("[users]\naccess_token = \"2h\"\nrefresh_token = \"1h\"", "users.access_token"),
+            ("[oidc]\nissuer = \"https://login.example.com\"", "oidc.client_id"),
+            ("[oidc]\nissuer = \"http://login.example.com\"\nclient_id = \"x\"", "oidc.issuer"),
             ("[users]\nlogin_attempts = 0", "users.login_attempts"),
         ] {
             let error = load(text, &[], &[]).unwrap_err().to_string();

@@ -24,6 +24,7 @@ pub mod guests;
 pub mod held;
 mod hostile;
 pub mod logs;
+pub mod oidc;
 pub mod process;
 
 pub use answer::Answer;

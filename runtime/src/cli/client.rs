@@ -124,6 +124,11 @@ impl Client {
         self.read(answer).await
     }
 
+    /// A page of the API for the browser.
+    pub(super) fn page(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Url {
+        with_query(self.url(path), query)
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()

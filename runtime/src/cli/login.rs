@@ -1,5 +1,7 @@
 //! `headgate login` and `headgate logout`
 
+mod browser;
+
 use clap::Args;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -22,6 +24,9 @@ pub(super) struct Login {
     /// Sets a password with a one-time token: the one that `headgate serve` printed, or an operator's invitation.
     #[arg(long)]
     setup: bool,
+    /// Logs in through the server's OpenID provider, with the browser.
+    #[arg(long, conflicts_with_all = ["email", "setup"])]
+    oidc: bool,
 }
 
 /// Ends the session that `login` began.
@@ -30,7 +35,7 @@ pub(super) struct Logout {}
 
 impl Login {
     pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let session = self.begin(context).await?;
+        let session = if self.oidc { browser::log_in(&context.client).await? } else { self.begin(context).await? };
         keep(context, &session).await?;
         if std::env::var_os(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty()) {
             eprintln!("note: {TOKEN_VARIABLE} is set, and the commands go by it instead of this session");

@@ -148,6 +148,7 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::Forbidden(denial) => denied(&denial),
             ServiceError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            ServiceError::NotConfigured(_) => Self::new(StatusCode::NOT_FOUND, "not_configured", message),
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
             ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             ServiceError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message),
@@ -217,6 +218,7 @@ mod tests {
             (ServiceError::Login(LoginError::Credentials), 401, "wrong_credentials"),
             (ServiceError::TooManyAttempts { retry_after: Duration::from_secs(5) }, 429, "too_many_attempts"),
             (ServiceError::NotFound { what: "Flow" }, 404, "not_found"),
+            (ServiceError::NotConfigured("Set it up"), 404, "not_configured"),
             (ServiceError::Invalid(text()), 400, "invalid_request"),
             (ServiceError::Conflict(text()), 409, "conflict"),
             (ServiceError::TooLarge { limit: 7 }, 413, "body_too_large"),

@@ -39,6 +39,9 @@ pub enum ServiceError {
         /// What was looked for, such as `Flow`.
         what: &'static str,
     },
+    /// Something that this server is not set up for.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     /// The request cannot be understood or breaks a rule.
     #[error("{0}")]
     Invalid(String),

@@ -20,7 +20,8 @@ enum Content {
 }
 use Content::{Json, Module, Nothing};
 
-/// Operations that bring a session, and so want none. They answer 401 to whoever has no right to one.
+/// Operations that bring a session, and so want none. They answer 401 to whoever has no right to one; those of an OpenID
+/// provider 404, as none is set up.
 const OPEN: &[(&str, &str, Content)] = &[
     (
         "POST",
@@ -29,6 +30,9 @@ const OPEN: &[(&str, &str, Content)] = &[
     ),
     ("POST", "/auth/login", Json(r#"{"email": "a@example.com", "password": "wrong"}"#)),
     ("POST", "/auth/refresh", Json(r#"{"refresh_token": "hg_refresh_wrong"}"#)),
+    ("GET", "/auth/oidc/start", Nothing),
+    ("GET", "/auth/oidc/callback", Nothing),
+    ("POST", "/auth/oidc/token", Json(r#"{"code": "wrong", "code_verifier": "wrong"}"#)),
 ];
 
 /// Each other operation once, those that end things last.
@@ -218,7 +222,8 @@ async fn what_brings_a_session_wants_none_and_gives_none_for_nothing() {
     for operation in OPEN {
         let answer = Answer::to(request(&app, operation, &Things::new())).await;
         let (status, code, _) = answer.problem();
-        assert_eq!(status, 401, "{} {}", operation.0, operation.1);
+        let expected = if operation.1.contains("/oidc/") { 404 } else { 401 };
+        assert_eq!(status, expected, "{} {}", operation.0, operation.1);
         assert_ne!(code, "missing_token", "{} {}", operation.0, operation.1);
     }
 }
