@@ -87,7 +87,7 @@ impl App {
         &self.api.public_url
     }
 
-    /// The token with which the first operator sets the server up; `None` when there is an operator.
+    /// The token that makes an operator; `None` when there is one, and no token was asked for.
     pub fn setup_token(&self) -> Option<&SecretString> {
         self.setup_token.as_ref()
     }

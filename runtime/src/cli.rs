@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_design_is_understood() {
         for line in [
-            "headgate serve --print-settings --listen 127.0.0.1:0",
+            "headgate serve --setup-token --print-settings --listen 127.0.0.1:0",
             "headgate demo --once",
             "headgate new flow my-flow --path /tmp/x",
             "headgate build examples/echo --json",

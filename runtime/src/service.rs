@@ -166,8 +166,7 @@ pub struct Service {
 pub struct Started {
     /// The service.
     pub service: Arc<Service>,
-    /// The token with which the first operator sets the server up, while there is none: it is shown once and stored as a
-    /// hash.
+    /// The token that makes an operator, while there is none or when one was asked for: it is shown once and stored as a hash.
     pub setup_token: Option<SecretString>,
 }
 

@@ -135,6 +135,51 @@ fn a_signal_ends_the_server_in_order_and_the_setup_token_is_for_one_use() {
 }
 
 #[test]
+fn commands_at_once_refresh_a_session_once_each() {
+    let folder = folder();
+    let mut command = headgate(folder.path());
+    // Shorter than the margin: every command finds the token too old.
+    let server = Server::start(folder.path(), true, command.env("HEADGATE_USERS__ACCESS_TOKEN", "10s"));
+    server.set_up(folder.path());
+    let url = format!("http://{}", server.address);
+    let refresh_token = || {
+        let sessions = std::fs::read(folder.path().join("config/headgate/sessions.json")).unwrap();
+        let sessions: serde_json::Value = serde_json::from_slice(&sessions).unwrap();
+        sessions[&url]["refresh_token"].as_str().unwrap().to_owned()
+    };
+    let first = refresh_token();
+    let ask = || headgate(folder.path()).args(["groups", "list", "--url", &url]).spawn().unwrap();
+    let asked: Vec<_> = (0..8).map(|_| ask()).collect();
+    for child in asked {
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert!(status.success(), "{}", String::from_utf8(stderr).unwrap());
+    }
+    assert_ne!(refresh_token(), first);
+    server.signal("-TERM");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn an_operator_who_forgot_the_password_comes_in_again() {
+    let folder = folder();
+    let server = Server::start(folder.path(), true, &mut headgate(folder.path()));
+    server.set_up(folder.path());
+    server.signal("-TERM");
+    assert_eq!(server.wait().0, Some(0));
+    let mut command = headgate(folder.path());
+    let server = Server::start(folder.path(), true, command.env("HEADGATE_USERS__SETUP_TOKEN", "true"));
+    let said = fails(headgate(folder.path()).args(["users", "list", "--url", &format!("http://{}", server.address)]));
+    assert!(said.contains("headgate login"), "{said}");
+    server.set_up(folder.path());
+    let users = ["--json", "users", "list", "--url", &format!("http://{}", server.address)];
+    let users = headgate(folder.path()).args(users).output().unwrap();
+    let users: serde_json::Value = serde_json::from_slice(&users.stdout).unwrap();
+    assert_eq!((users.as_array().unwrap().len(), &users[0]["status"]), (1, &"active".into()));
+    server.signal("-TERM");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = folder();
     let mut server = Server::start(folder.path(), true, &mut headgate(folder.path()));

@@ -120,8 +120,11 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, CliError> {
-        let answer = self.exchange(self.request(Method::POST, self.url(path)).json(body)).await?;
-        self.read(answer).await
+        match self.exchange(self.request(Method::POST, self.url(path)).json(body)).await {
+            // Logging in is what they are doing.
+            Err(CliError::Refused { status, message, .. }) => Err(CliError::Refused { status, message, hint: None }),
+            answer => self.read(answer?).await,
+        }
     }
 
     /// A page of the API for the browser.

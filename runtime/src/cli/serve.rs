@@ -38,6 +38,9 @@ pub(super) struct Serve {
     /// How a line of the log looks.
     #[arg(long)]
     log_format: Option<LogFormat>,
+    /// Makes a one-time token for an operator even where there is one: for when the last one forgot the password.
+    #[arg(long)]
+    setup_token: bool,
     /// Prints every setting with its value and its default, and ends.
     #[arg(long)]
     print_settings: bool,
@@ -76,6 +79,7 @@ impl Serve {
             ("data_dir", self.data_dir),
             ("log", self.log),
             ("log_format", log_format),
+            ("users.setup_token", self.setup_token.then(|| true.to_string())),
         ];
         let flags: BTreeMap<_, _> = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         Ok(Settings::load(Sources::of_process(self.config, flags))?)
@@ -102,7 +106,7 @@ pub(super) fn start_log(settings: &Settings) {
     }
 }
 
-/// Says where the server is and, while it has no operator, how to become one. A token that nobody could read ends the
+/// Says where the server is and, where a token was made, how to become its operator. A token that nobody could read ends the
 /// start, as nobody could use the server.
 fn greet(app: &App) -> Result<(), CliError> {
     let at = format!("Headgate listens at {}", app.public_url());
@@ -113,7 +117,7 @@ fn greet(app: &App) -> Result<(), CliError> {
         return Ok(());
     };
     let text = format!(
-        "{at}\n\nIt has no operator yet. This token makes one, once; whoever has it administers this server:\n\n  {}\n\nIn another terminal, enter it with an address and a password of your choice:\n\n  headgate login --setup --url http://{}\n",
+        "{at}\n\nThis one-time token makes an operator; whoever has it administers the server:\n\n  {}\n\nIn another terminal, enter it with an address and a password of your choice:\n\n  headgate login --setup --url http://{}\n",
         token.expose_secret(),
         app.address()
     );

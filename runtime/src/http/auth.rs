@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::{Extension, Json};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -98,6 +98,14 @@ pub struct MyselfView {
     pub memberships: Vec<MembershipView>,
 }
 
+/// Tokens are kept by nobody on the way (RFC 6749, section 5.1).
+pub(super) type Unkept<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+
+/// A session as it is answered.
+pub(super) fn unkept(session: LoggedIn) -> Unkept<SessionView> {
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(session.into()))
+}
+
 impl From<LoggedIn> for SessionView {
     fn from(session: LoggedIn) -> Self {
         Self {
@@ -125,9 +133,9 @@ pub async fn set_up(
     State(api): State<ApiState>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(SetUp { token, email, password, name }): Body<SetUp>,
-) -> Result<Json<SessionView>, Problem> {
+) -> Result<Unkept<SessionView>, Problem> {
     let newcomer = Newcomer { token, email, password: chosen(password)?, name };
-    Ok(Json(api.service.set_up(newcomer, Some(address)).await?.into()))
+    Ok(unkept(api.service.set_up(newcomer, Some(address)).await?))
 }
 
 /// Logs in.
@@ -140,8 +148,8 @@ pub async fn login(
     State(api): State<ApiState>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(LogIn { email, password }): Body<LogIn>,
-) -> Result<Json<SessionView>, Problem> {
-    Ok(Json(api.service.log_in(&email, Password::entered(password), Some(address)).await?.into()))
+) -> Result<Unkept<SessionView>, Problem> {
+    Ok(unkept(api.service.log_in(&email, Password::entered(password), Some(address)).await?))
 }
 
 /// Brings the session's next tokens. A refresh token that was used before ends the session.
@@ -154,8 +162,8 @@ pub async fn refresh(
     State(api): State<ApiState>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(Refresh { refresh_token }): Body<Refresh>,
-) -> Result<Json<SessionView>, Problem> {
-    Ok(Json(api.service.refresh(&refresh_token, Some(address)).await?.into()))
+) -> Result<Unkept<SessionView>, Problem> {
+    Ok(unkept(api.service.refresh(&refresh_token, Some(address)).await?))
 }
 
 /// Ends the session, with its access and refresh tokens.

@@ -1,7 +1,7 @@
 //! `/api/v1/auth/oidc`: logging in through an OpenID provider.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::{Extension, Json};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use url::Url;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::ApiState;
-use crate::http::auth::SessionView;
+use crate::http::auth::{SessionView, Unkept, unkept};
 use crate::http::client_address::ClientAddress;
 use crate::http::extract::{Body, Params};
 use crate::http::problem::{Problem, ProblemBody};
@@ -109,6 +109,6 @@ pub async fn token(
     State(api): State<ApiState>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(FetchSession { code, code_verifier }): Body<FetchSession>,
-) -> Result<Json<SessionView>, Problem> {
-    Ok(Json(api.service.fetch_provider_session(&code, &code_verifier, Some(address)).await?.into()))
+) -> Result<Unkept<SessionView>, Problem> {
+    Ok(unkept(api.service.fetch_provider_session(&code, &code_verifier, Some(address)).await?))
 }

@@ -227,6 +227,8 @@ impl Service {
         }
         let logged_in = self.begin_session(&mut edit, user, session, address)?;
         edit.save().await?;
+        // Its beginning was counted, too.
+        self.login.limits.succeeded(&attempt);
         self.login.limits.succeeded(&attempt);
         Ok(logged_in)
     }

@@ -52,6 +52,9 @@ pub struct UsersSettings {
     /// How long failed logins count. 15 min.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub login_window: Duration,
+    /// Whether the start makes a one-time token for an operator even where there is one: for when the last one forgot the
+    /// password. No.
+    pub setup_token: bool,
 }
 
 impl Default for UsersSettings {
@@ -63,6 +66,7 @@ impl Default for UsersSettings {
             login_attempts: 10,
             login_attempts_per_address: 100,
             login_window: Duration::from_secs(15 * 60),
+            setup_token: false,
         }
     }
 }

@@ -48,9 +48,10 @@ enum Admitted {
 }
 
 impl Service {
-    /// Makes the token with which the first operator sets the server up, where there is no operator.
+    /// Makes the token with which the first operator sets the server up, where there is no operator or a token is asked for.
     pub(super) async fn prepare_set_up(&self) -> Result<Option<SecretString>, ServiceError> {
-        if self.catalog().users.values().any(|user| user.is_active_operator()) {
+        let manned = self.catalog().users.values().any(|user| user.is_active_operator());
+        if manned && !self.login.settings.setup_token {
             return Ok(None);
         }
         let token = new_token();

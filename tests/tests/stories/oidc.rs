@@ -2,16 +2,23 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Parser as _;
+use headgate::cli::Cli;
 use headgate::settings::Settings;
 use headgate_tests::oidc::{Browser, CLIENT_SECRET, OpenIdProvider, folder};
 use headgate_tests::{Answer, TestApp};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
+/// Names the server to the process that logs in.
+const SERVER: &str = "STORY_LOGIN_SERVER";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const LOOPBACK: &str = "http://127.0.0.1:9/done";
 
@@ -80,6 +87,45 @@ async fn whoever_the_provider_lets_in_has_a_session() {
         // And once more, now that they are known there.
         assert_eq!(house.log_in("ada@example.com").await.status, 200);
     }
+}
+
+/// `headgate login --oidc` of the story below, which runs this test in a process of its own.
+#[test]
+fn login_process() {
+    let Some(url) = std::env::var_os(SERVER) else { return };
+    let line = ["headgate".into(), "login".into(), "--oidc".into(), "--url".into(), url];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(Cli::parse_from(line).run());
+    std::process::exit(ended.map_or_else(|error| panic!("{}", error.report()), |()| 0));
+}
+
+#[tokio::test]
+async fn the_command_line_logs_in_with_the_browser() {
+    let Some(folder) = folder() else { return };
+    let house = House::open(&folder, "RS256", false, |_| {}).await;
+    house.app.post("/users", json!({"email": "ada@example.com"})).await;
+    let config = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "oidc::login_process", "--nocapture"]).env(SERVER, house.app.url());
+    command.env("XDG_CONFIG_HOME", config.path()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let page = loop {
+        let line = lines.next_line().await.unwrap().expect("it shows a page");
+        if line.contains("/oidc/start?") {
+            break line.trim().to_owned();
+        }
+    };
+    let back = Url::parse(&page).unwrap();
+    let back = back.query_pairs().find(|(name, _)| name == "redirect_uri").unwrap().1.into_owned();
+    let end = Browser::default().log_in(&page, "ada@example.com", &back).await.unwrap();
+    let said = Answer::to(house.app.client().get(end)).await;
+    assert!(said.text().contains("You are logged in"), "{said:?}");
+    assert!(child.wait().await.unwrap().success());
+    let kept: Value =
+        serde_json::from_slice(&std::fs::read(config.path().join("headgate/sessions.json")).unwrap()).unwrap();
+    let token = kept[house.app.url()]["access_token"].as_str().unwrap();
+    assert_eq!(Answer::to(house.app.manage_as(token, Method::GET, "/auth/me")).await.status, 200);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn open_from(app: &TestApp, path: &str, body: Value, address: &str) -> Ans
 
 async fn log_in(app: &TestApp) -> Value {
     let answer = open(app, "login", json!({"email": OPERATOR, "password": PASSWORD})).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
     answer.json()
 }
 

@@ -1,7 +1,7 @@
 //! ID tokens: which ones are believed (OpenID Connect Core 1.0, section 3.1.3.7).
 
 use jiff::Timestamp;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,7 +69,8 @@ pub(super) struct Keys {
 impl Keys {
     /// Those that are known.
     pub(super) fn known(self) -> JwkSet {
-        JwkSet { keys: self.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect() }
+        let keys = self.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        JwkSet { keys: keys.filter(|key| !matches!(key.algorithm, AlgorithmParameters::Other(_))).collect() }
     }
 }
 

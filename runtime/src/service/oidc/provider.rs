@@ -17,7 +17,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::id_token::{self, Claims};
@@ -221,8 +222,14 @@ impl Provider {
         Ok(claims)
     }
 
+    /// What is known so far. Whoever waits longer than a fetch takes goes away: the provider does not answer.
+    async fn known(&self) -> Result<MutexGuard<'_, Known>, ProviderError> {
+        let known = timeout(TIMEOUT, self.known.lock()).await;
+        known.map_err(|_| ProviderError::Fetch { what: "anything", reason: "it takes too long".to_owned() })
+    }
+
     async fn metadata(&self, now: Timestamp) -> Result<Arc<Metadata>, ProviderError> {
-        let mut known = self.known.lock().await;
+        let mut known = self.known().await?;
         if let Some((at, metadata)) = &known.metadata
             && now.duration_since(*at) < METADATA_TIME
         {
@@ -249,7 +256,7 @@ impl Provider {
         now: Timestamp,
         age: SignedDuration,
     ) -> Result<Arc<JwkSet>, ProviderError> {
-        let mut known = self.known.lock().await;
+        let mut known = self.known().await?;
         if let Some((at, keys)) = &known.keys
             && now.duration_since(*at) < age
         {
