@@ -94,14 +94,14 @@ impl House {
         let before = resident();
         for number in 0..keys {
             let plain = PlainApiKey::generate(&Environment::production(), random);
-            let mut key = key(&plain, number, &pepper);
+            let mut key = key(&plain, number, number * GROUPS / keys, &pepper);
             let active = number % every == 0;
             if active {
                 key.limits = Some(Box::new(KeyLimits { rate_per_minute: Some(u32::MAX), daily_quota: Some(u64::MAX) }));
             }
             catalog.put(Record::ApiKey(Arc::new(key)));
             if active {
-                let target = Target::Hook(Some(routes[number % GROUPS].clone()));
+                let target = Target::Hook(Some(routes[number * GROUPS / keys].clone()));
                 requests.push((target, format!("Bearer {}", plain.reveal())));
             }
         }
@@ -158,12 +158,13 @@ impl House {
     }
 }
 
-fn key(plain: &PlainApiKey, number: usize, pepper: &Pepper) -> ApiKey {
+/// A key of a group. Keys are read in the order of groups and ids, in which their names stand anyhow.
+fn key(plain: &PlainApiKey, number: usize, group: usize, pepper: &Pepper) -> ApiKey {
     ApiKey {
         id: *plain.id(),
-        group: format!("group-{}", number % GROUPS).parse().unwrap(),
+        group: format!("group-{group}").parse().unwrap(),
         environment: Environment::production(),
-        name: format!("order-sync-{number}").parse().unwrap(),
+        name: format!("order-sync-{}", number * 7_919 % 1_000_003).parse().unwrap(),
         description: "".into(),
         class: None,
         secrets: [KeySecret { slot: SecretSlot::Primary, hash: plain.hash(pepper), created: None, not_after: None }]

@@ -37,11 +37,11 @@ fn shown(text: &str) -> String {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident($text:ty), $what:literal, $rule:expr, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name($text);
 
         impl $name {
             /// The text.
@@ -99,7 +99,7 @@ macro_rules! id {
 
 macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $prefix:literal) => {
-        id!($(#[$doc])* $name, $what, "it is the prefix and 20 letters or digits, as the server gave it", |text| is_random(text, $prefix));
+        id!($(#[$doc])* $name(Arc<str>), $what, "it is the prefix and 20 letters or digits, as the server gave it", |text| is_random(text, $prefix));
 
         impl $name {
             /// A new id from 20 random letters and digits (119 bits).
@@ -114,23 +114,24 @@ const NAME_RULE: &str = "use up to 63 lower-case letters, digits and hyphens, be
 
 id!(
     /// A group's name, unique on the server.
-    GroupId, "group name", NAME_RULE, is_name
+    GroupId(Arc<str>), "group name", NAME_RULE, is_name
 );
 id!(
     /// The name of an environment of a group; `production` and `test` exist in every group.
-    Environment, "environment name", NAME_RULE, is_name
+    Environment(Arc<str>), "environment name", NAME_RULE, is_name
 );
 id!(
     /// A connector's name, unique in its group.
-    ConnectorName, "connector name", NAME_RULE, is_name
+    ConnectorName(Arc<str>), "connector name", NAME_RULE, is_name
 );
 id!(
     /// The name by which a flow's code refers to a connection.
-    Slot, "slot name", NAME_RULE, is_name
+    Slot(Arc<str>), "slot name", NAME_RULE, is_name
 );
 id!(
-    /// A name a person chose for a flow, a key or a connection, unique among its kind in its group.
-    Name, "name", NAME_RULE, is_name
+    /// A name a person chose for a flow, a key or a connection, unique among its kind in its group. It is held without
+    /// counters, as a server may have a million of them and rarely copies one.
+    Name(Box<str>), "name", NAME_RULE, is_name
 );
 random_id!(
     /// A flow's id, unique on the server: `flw_` and 20 letters or digits.
