@@ -122,7 +122,7 @@ fn judge_foreign(layer: &str, segments: &[String], text: &str) -> Option<String>
         return (*owner != layer).then(|| format!("`{layer}` names `{text}`, which belongs to `{owner}`"));
     }
     let effect = NOT_IN_DOMAIN.iter().any(|name| text == *name || text.starts_with(&format!("{name}::")));
-    let effect = effect && !VALUES.contains(&text.as_str());
+    let effect = effect && !VALUES.contains(&text);
     let clock = segments.len() > 1 && segments.last().is_some_and(|name| name == "now");
     (layer == "domain" && (effect || clock)).then(|| format!("`domain` names `{text}`: time and I/O stay out"))
 }

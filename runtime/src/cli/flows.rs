@@ -87,10 +87,11 @@ fn published(flow: &FlowView) -> String {
 
 fn list(flows: &[FlowView]) -> String {
     let row = |flow: &FlowView| {
-        [flow.name.to_string(), flow.id.to_string(), flow.latest.to_string(), published(flow), time(flow.created)]
+        let http = if flow.has_http_trigger { "yes" } else { "none" }.to_owned();
+        [flow.name.to_string(), flow.id.to_string(), flow.latest.to_string(), published(flow), http, time(flow.created)]
     };
     let none = "No flows yet. Make one with `headgate new flow NAME`, then `headgate push`";
-    table(["name", "id", "newest version", "published", "created"], flows.iter().map(row), none)
+    table(["name", "id", "newest version", "published", "http trigger", "created"], flows.iter().map(row), none)
 }
 
 fn list_versions(versions: &[VersionView]) -> String {
@@ -111,6 +112,8 @@ pub(super) fn show(flow: &FlowView) -> String {
         ("newest version", flow.latest.to_string()),
         ("published", published(flow)),
         ("execute", format!("POST {}", flow.execute_url)),
+        ("execute trigger", flow.execute_trigger.to_string()),
+        ("http trigger", if flow.has_http_trigger { "yes" } else { "none" }.to_owned()),
         ("created", time(flow.created)),
     ]);
     let bound = flow.slots.iter().flat_map(|(environment, slots)| {

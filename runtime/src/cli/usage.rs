@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::output::{facts, line, plain, size, table, time};
 use crate::cli::{CliError, Context};
 use crate::domain::usage::{Period, Tally};
-use crate::http::usage::{FlowView, GroupUsageView, KeySums, KeyUsageView, PeriodView};
+use crate::http::usage::{AddressView, FlowView, GroupUsageView, KeySums, KeyUsageView, PeriodView};
 
 /// Shows what a group's keys, or one key, were used for.
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ fn of_key(usage: &KeyUsageView) -> String {
         ("ever", format!("{} requests, {} failed", usage.ever.requests, usage.ever.failed)),
         ("range", format!("{} to {}", time(usage.from), time(usage.to))),
     ]);
-    [top, periods(&usage.periods), flows(&usage.flows)].join("\n\n")
+    [top, periods(&usage.periods), flows(&usage.flows), addresses(&usage.addresses)].join("\n\n")
 }
 
 fn of_group(usage: &GroupUsageView) -> String {
@@ -118,10 +118,17 @@ fn periods(periods: &[PeriodView]) -> String {
     table(head("begin"), periods.iter().map(|period| row(time(period.begin), &period.tally)), NONE)
 }
 
-fn flows(flows: &[FlowView]) -> String {
+/// Flows that requests reached.
+pub(super) fn flows(flows: &[FlowView]) -> String {
     let row = |flow: &FlowView| {
         let id = flow.flow.as_ref().map_or_else(|| "(no flow, or further ones)".to_owned(), ToString::to_string);
         row(flow.name.as_ref().map_or(id, |name| plain(name.as_str())), &flow.tally)
     };
     table(head("flow"), flows.iter().map(row), "No flow was reached.")
+}
+
+/// Addresses that requests came from.
+pub(super) fn addresses(addresses: &[AddressView]) -> String {
+    let row = |from: &AddressView| row(from.address.to_string(), &from.tally);
+    table(head("address"), addresses.iter().map(row), NONE)
 }

@@ -115,9 +115,9 @@ pub struct KeySecret {
     pub slot: SecretSlot,
     /// Its hash.
     pub hash: SecretHash,
-    /// When it was made; with its key when absent.
+    /// When it was made; with its key when absent. Boxed, as most keys have the value they were made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<Timestamp>,
+    pub created: Option<Box<Timestamp>>,
     /// When it stops to be valid on its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,

@@ -1,8 +1,9 @@
 //! Usage: what API keys were used for, by hour and by day, and what a group may use in a month.
 
-use core::net::IpAddr;
-use std::collections::BTreeMap;
+mod key_day;
+
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -10,10 +11,15 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{Environment, FlowId, GroupId, Name};
+use crate::domain::id::{Environment, GroupId, Name};
+
+pub use key_day::KeyDay;
 
 /// Flows that a key's day names; what was used beyond them is counted together.
 pub const MAX_FLOWS: usize = 100;
+
+/// Addresses that a key's day names; requests from further ones are counted without them.
+pub const MAX_ADDRESSES: usize = 50;
 
 const HOUR_SECONDS: i64 = 60 * 60;
 const DAY_HOURS: i64 = 24;
@@ -198,60 +204,6 @@ pub struct KeyTotal {
     pub total: Tally,
     /// Its last use.
     pub last: LastUsed,
-}
-
-/// A day of one key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyDay {
-    /// By the hour of the day, 0 to 23, in UTC.
-    hours: BTreeMap<u8, Tally>,
-    /// By flow, at most [`MAX_FLOWS`] of them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub flows: BTreeMap<FlowId, Tally>,
-    /// All further flows, and requests that reached none.
-    #[serde(default)]
-    pub elsewhere: Tally,
-}
-
-impl KeyDay {
-    /// Counts requests of an hour.
-    pub fn add_hour(&mut self, hour: Hour, tally: &Tally) {
-        self.hours.entry(hour.in_day()).or_default().add(tally);
-    }
-
-    /// Counts requests to a flow, or to none.
-    pub fn add_flow(&mut self, flow: Option<&FlowId>, tally: &Tally) {
-        match flow {
-            Some(flow) if self.flows.contains_key(flow) || self.flows.len() < MAX_FLOWS => {
-                self.flows.entry(flow.clone()).or_default().add(tally);
-            }
-            _ => self.elsewhere.add(tally),
-        }
-    }
-
-    /// Counts another part of the same day.
-    pub fn add(&mut self, more: &Self) {
-        for (hour, tally) in &more.hours {
-            self.hours.entry(*hour).or_default().add(tally);
-        }
-        for (flow, tally) in &more.flows {
-            self.add_flow(Some(flow), tally);
-        }
-        self.elsewhere.add(&more.elsewhere);
-    }
-
-    /// Its hours, when it is this day.
-    pub fn hours(&self, day: Day) -> impl Iterator<Item = (Hour, &Tally)> {
-        self.hours.iter().map(move |(hour, tally)| (Hour(day.0 * DAY_HOURS + i64::from(*hour)), tally))
-    }
-
-    /// All of it.
-    pub fn total(&self) -> Tally {
-        self.hours.values().fold(Tally::default(), |mut sum, tally| {
-            sum.add(tally);
-            sum
-        })
-    }
 }
 
 /// How usage is broken down.

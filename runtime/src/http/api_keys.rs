@@ -24,9 +24,9 @@ pub use views::{
 /// Which value is to be made anew.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"slot": "primary"}))]
 pub struct Regenerate {
     /// Which of the two; `secondary` makes the second value where there is none yet.
-    #[schema(example = "primary")]
     pub slot: KeySlot,
 }
 
@@ -218,6 +218,6 @@ pub async fn investigate(
     State(api): State<ApiState>,
     Named((group, key)): Named<(GroupId, String)>,
 ) -> Result<Json<InvestigationView>, Problem> {
-    let found = api.service.investigate_api_key(&actor, &group, &key)?;
+    let found = api.service.investigate_api_key(&actor, &group, &key).await?;
     Ok(Json(InvestigationView::of(found)))
 }

@@ -135,7 +135,9 @@ pub async fn set_up(
     Body(SetUp { token, email, password, name }): Body<SetUp>,
 ) -> Result<Unkept<SessionView>, Problem> {
     let newcomer = Newcomer { token, email, password: chosen(password)?, name };
-    Ok(unkept(api.service.set_up(newcomer, Some(address)).await?))
+    let session = api.service.set_up(newcomer, Some(address)).await;
+    let session = session.inspect_err(|error| api.service.note_refused(error, None, Some(address)))?;
+    Ok(unkept(session))
 }
 
 /// Logs in.
@@ -149,7 +151,9 @@ pub async fn login(
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(LogIn { email, password }): Body<LogIn>,
 ) -> Result<Unkept<SessionView>, Problem> {
-    Ok(unkept(api.service.log_in(&email, Password::entered(password), Some(address)).await?))
+    let session = api.service.log_in(&email, Password::entered(password), Some(address)).await;
+    let session = session.inspect_err(|error| api.service.note_refused(error, None, Some(address)))?;
+    Ok(unkept(session))
 }
 
 /// Brings the session's next tokens. A refresh token that was used before ends the session.
@@ -163,7 +167,9 @@ pub async fn refresh(
     Extension(ClientAddress(address)): Extension<ClientAddress>,
     Body(Refresh { refresh_token }): Body<Refresh>,
 ) -> Result<Unkept<SessionView>, Problem> {
-    Ok(unkept(api.service.refresh(&refresh_token, Some(address)).await?))
+    let session = api.service.refresh(&refresh_token, Some(address)).await;
+    let session = session.inspect_err(|error| api.service.note_refused(error, None, Some(address)))?;
+    Ok(unkept(session))
 }
 
 /// Ends the session, with its access and refresh tokens.

@@ -33,10 +33,11 @@ impl TrustedProxies {
     /// Where a request came from that `peer` handed over.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let mut client = peer.to_canonical();
+        // As bytes: what a client wrote at the left must not make unreadable what a proxy wrote at the right.
         let values = headers.get_all(FORWARDED_FOR).iter().rev();
-        let mut hops = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        let mut hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         while self.trusts(client) {
-            match hops.next().map(parse) {
+            match hops.next().map(|hop| std::str::from_utf8(hop).ok().and_then(parse)) {
                 Some(Some(hop)) => client = hop,
                 // The proxy is not of those that write the header, or wrote something else: it is all that is known.
                 Some(None) | None => break,
@@ -84,6 +85,10 @@ mod tests {
             let found = proxies.client(peer.parse().unwrap(), &headers);
             assert_eq!(found, ClientAddress(client.parse().unwrap()), "{peer} {forwarded:?}");
         }
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, http::HeaderValue::from_bytes(b"\xff, 198.51.100.4").unwrap());
+        assert_eq!(proxies.client("10.0.0.1".parse().unwrap(), &headers).0.to_string(), "198.51.100.4");
+
         let headers = HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), "1.1.1.1".parse().unwrap())]);
         let nobody = TrustedProxies::default();
         assert_eq!(nobody.client("10.0.0.1".parse().unwrap(), &headers).0.to_string(), "10.0.0.1");

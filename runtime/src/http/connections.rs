@@ -48,7 +48,7 @@ pub struct NewConnection {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionView {
     /// Its id.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "con_0aB1cD2eF3gH4iJ5kL6m")]
     pub id: ConnectionId,
     /// Its name.
     #[schema(value_type = String)]
@@ -60,10 +60,12 @@ pub struct ConnectionView {
     #[schema(value_type = String)]
     pub connector: ConnectorName,
     /// Which kind: `api_key`.
+    #[schema(example = "api_key")]
     pub kind: String,
     /// Which of the connector's ways to authenticate.
     pub auth: String,
     /// Where its requests may go, pinned when it was made.
+    #[schema(example = json!(["https://api.hubapi.com/"]))]
     pub base_urls: Vec<String>,
     /// Non-secret settings.
     pub config: BTreeMap<String, String>,

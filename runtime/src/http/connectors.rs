@@ -18,9 +18,10 @@ use crate::service::access::Actor;
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorView {
     /// Its name.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "hubspot")]
     pub name: ConnectorName,
     /// The component's digest: `sha256:` and 64 hexadecimal digits.
+    #[schema(example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub digest: String,
     /// The component's size in bytes.
     pub size: u64,

@@ -1,5 +1,7 @@
 //! What handlers take from a request. Whoever calls is told first who they are not.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
@@ -8,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use crate::http::client_address::client_address;
 use crate::http::limits::StandingNote;
@@ -18,6 +21,11 @@ use crate::service::error::ServiceError;
 
 /// The header for an API key alone.
 pub const API_KEY: &str = "x-api-key";
+
+/// How long a sender may take over its body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a sender may take over a component: 64 MiB at 2 Mbit/s.
+const MODULE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 impl FromRequestParts<ApiState> for Actor {
     type Rejection = Problem;
@@ -86,7 +94,8 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &ApiState) -> Result<Self, Problem> {
-        let body: Result<Json<T>, JsonRejection> = Json::from_request(request, api).await;
+        let reading = timeout(BODY_TIMEOUT, Json::from_request(request, api));
+        let body: Result<Json<T>, JsonRejection> = reading.await.map_err(|_| late())?;
         body.map(|Json(value)| Self(value)).map_err(|error| match &error {
             JsonRejection::MissingJsonContentType(_) => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -135,22 +144,32 @@ impl FromRequest<ApiState> for Module {
         }
         let limit = api.service.settings().max_module;
         let (parts, body) = request.into_parts();
-        Ok(Self(read_body(&parts.headers, body, limit).await?))
+        Ok(Self(read_body(&parts.headers, body, limit, MODULE_TIMEOUT).await?))
     }
 }
 
-/// Reads a body within a bound.
-pub async fn read_body(headers: &HeaderMap, body: axum::body::Body, limit: u64) -> Result<Bytes, Problem> {
+/// Reads a body of at most `limit` bytes, that has to arrive within a time.
+pub async fn read_body(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    limit: u64,
+    within: Duration,
+) -> Result<Bytes, Problem> {
     let too_large = || Problem::from(ServiceError::TooLarge { limit });
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|announced| announced > limit) {
         return Err(too_large());
     }
     let bound = usize::try_from(limit).unwrap_or(usize::MAX);
-    let collected = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, bound)).await;
+    let collecting = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, bound));
+    let collected = timeout(within, collecting).await.map_err(|_| late())?;
     collected
         .map(http_body_util::Collected::to_bytes)
         .map_err(|error| if error.is::<http_body_util::LengthLimitError>() { too_large() } else { incomplete() })
+}
+
+fn late() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body took too long to arrive. Send it again")
 }
 
 fn incomplete() -> Problem {

@@ -63,12 +63,15 @@ pub struct FlowView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct VersionView {
     /// Its number.
+    #[schema(example = 3)]
     pub version: u32,
     /// The module's digest: `sha256:` and 64 hexadecimal digits.
+    #[schema(example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub digest: String,
     /// The module's size in bytes.
     pub size: u64,
     /// What its author said of it.
+    #[schema(example = "Update deals as well")]
     pub note: String,
     /// When it was pushed.
     #[schema(value_type = String, format = DateTime)]

@@ -1,7 +1,5 @@
 //! Webhooks: everything that is not management. Credentials are taken out of a request before anything else sees it.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -11,15 +9,12 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::http::client_address::client_address;
-use crate::http::extract::{API_KEY, read_body};
+use crate::http::extract::{API_KEY, BODY_TIMEOUT, read_body};
 use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
 use crate::http::{ApiState, usage};
 use crate::service::access::{KeyPlace, Presented};
 use crate::service::hooks::{Admitted, Answer, Call, Request as HookRequest, Target};
-
-/// How long a sender may take over its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The answer to an asynchronous webhook.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,10 +75,7 @@ async fn answer(
     call: &Call<'_>,
     event: Event<'_>,
 ) -> Result<Response, Problem> {
-    let reading = read_body(event.sent, event.body, admitted.max_body(&api.service));
-    let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body took too long to arrive. Send it again")
-    })??;
+    let body = read_body(event.sent, event.body, admitted.max_body(&api.service), BODY_TIMEOUT).await?;
     call.seen.received(body.len() as u64);
     api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);

@@ -31,9 +31,9 @@ pub struct NewMember {
 /// What a member may do from now on.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"role": "viewer"}))]
 pub struct ChangeMember {
     /// What they may do.
-    #[schema(example = "viewer")]
     pub role: Role,
 }
 

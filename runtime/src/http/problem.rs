@@ -25,14 +25,18 @@ pub struct ProblemBody {
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
+    #[schema(example = "Not Found")]
     pub title: String,
     /// The status.
+    #[schema(example = 404)]
     pub status: u16,
     /// What went wrong and what to do.
     pub detail: String,
     /// The same as `detail`.
+    #[schema(example = "Flow not found")]
     pub error: String,
     /// A stable word for programs.
+    #[schema(example = "not_found")]
     pub code: String,
     /// The run that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,7 +146,8 @@ impl From<ServiceError> for Problem {
         let message = error.to_string();
         match error {
             ServiceError::Unauthenticated(error) => error.into(),
-            ServiceError::Login(error) => Self::new(StatusCode::UNAUTHORIZED, error.code(), message),
+            ServiceError::Login(error) => Self::new(StatusCode::UNAUTHORIZED, error.code(), message)
+                .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             ServiceError::TooManyAttempts { retry_after } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message).retry_after(retry_after)
             }

@@ -25,7 +25,7 @@ pub struct RunSummary {
     #[schema(value_type = String)]
     pub flow: FlowId,
     /// The flow's name.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "update-lead-status")]
     pub flow_name: Name,
     /// Of which version.
     pub version: u32,
@@ -33,6 +33,7 @@ pub struct RunSummary {
     #[schema(value_type = String)]
     pub environment: Environment,
     /// Who called, such as `Key: crm`.
+    #[schema(example = "Key: crm")]
     pub caller: String,
     /// Where it stands.
     pub state: RunState,
@@ -40,6 +41,7 @@ pub struct RunSummary {
     #[schema(value_type = String, format = DateTime)]
     pub accepted: Timestamp,
     /// How long it took, in microseconds.
+    #[schema(example = 12_500)]
     pub duration_us: Option<u64>,
 }
 

@@ -20,6 +20,8 @@ use crate::http::linger::lingering;
 
 /// How long a client may take over a request's headers: slow ones would hold connections for nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long running requests may take to end: longer than the longest run, and not for ever.
+const LONGEST_STOP: Duration = Duration::from_secs(6 * 60);
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,7 +45,9 @@ pub async fn serve(listener: TcpListener, router: Router, proxies: TrustedProxie
         tokio::spawn(connection);
     }
     drop(listener);
-    graceful.shutdown().await;
+    if tokio::time::timeout(LONGEST_STOP, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some clients did not take their answers; their connections are closed");
+    }
 }
 
 fn connection(

@@ -156,6 +156,19 @@ pub struct KeyUsageView {
     pub periods: Vec<PeriodView>,
     /// The range by flow, on whole days.
     pub flows: Vec<FlowView>,
+    /// The range by the address that requests came from, on whole days; at most 50 addresses of a day are named.
+    pub addresses: Vec<AddressView>,
+}
+
+/// What was used from an address.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct AddressView {
+    /// The address.
+    #[schema(value_type = String, example = "203.0.113.7")]
+    pub address: IpAddr,
+    /// What was counted.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 /// What a group's keys were used for, and what it spent this month.
@@ -187,10 +200,17 @@ fn periods(periods: BTreeMap<Hour, Tally>) -> Vec<PeriodView> {
     periods.into_iter().map(|(hour, tally)| PeriodView { begin: hour.begin(), tally }).collect()
 }
 
-fn flows(usage: FlowUsage) -> Vec<FlowView> {
+pub(super) fn flows(usage: FlowUsage) -> Vec<FlowView> {
     let named = usage.flows.into_iter().map(|(flow, (name, tally))| FlowView { flow: Some(flow), name, tally });
     let elsewhere = FlowView { flow: None, name: None, tally: usage.elsewhere };
     named.chain((usage.elsewhere.requests > 0).then_some(elsewhere)).collect()
+}
+
+/// Addresses, the one with the most requests first.
+pub(super) fn addresses(usage: BTreeMap<IpAddr, Tally>) -> Vec<AddressView> {
+    let mut addresses: Vec<_> = usage.into_iter().map(|(address, tally)| AddressView { address, tally }).collect();
+    addresses.sort_by_key(|view| std::cmp::Reverse(view.tally.requests));
+    addresses
 }
 
 impl From<&KeyUsage> for KeySums {
@@ -217,6 +237,7 @@ impl KeyUsageView {
             ever: usage.ever,
             periods: periods(usage.periods),
             flows: flows(usage.flows),
+            addresses: addresses(usage.addresses),
         }
     }
 }

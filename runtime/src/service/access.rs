@@ -67,7 +67,7 @@ impl Actor {
     pub fn authorise(&self, catalog: &Catalog, group: &GroupId, action: Action) -> Result<(), ServiceError> {
         let not_found = || ServiceError::NotFound { what: "Group" };
         let Some(known) = catalog.groups.get(group) else { return Err(not_found()) };
-        match &self.who {
+        match &self.known(catalog)? {
             Who::System => Ok(()),
             Who::User { user, .. } if user.operator => Ok(()),
             Who::User { user, .. } => {
@@ -85,14 +85,37 @@ impl Actor {
     }
 
     /// Whether this actor may do something that belongs to no group.
-    pub fn authorise_server(&self, action: Action) -> Result<(), ServiceError> {
-        match (&self.who, action.need()) {
+    pub fn authorise_server(&self, catalog: &Catalog, action: Action) -> Result<(), ServiceError> {
+        match (&self.known(catalog)?, action.need()) {
             (Who::System, _) => Ok(()),
             (Who::User { user, .. }, _) if user.operator => Ok(()),
             (Who::User { .. }, Need::SignedIn) => Ok(()),
             (Who::User { .. }, _) => Err(Denial::Operator.into()),
             (Who::Key(key), _) => self.key_may(key, action),
         }
+    }
+
+    /// This actor as the catalog knows them. What changed since their request began counts: bodies may come slowly.
+    fn known(&self, catalog: &Catalog) -> Result<Who, AuthError> {
+        Ok(match &self.who {
+            Who::System => Who::System,
+            Who::User { user, session } => {
+                let lives = catalog.sessions.get(session).is_some_and(|known| known.user == user.id);
+                let user = catalog.users.get(&user.id).filter(|user| lives && !user.disabled);
+                Who::User { user: user.ok_or(AuthError::InvalidToken)?.clone(), session: session.clone() }
+            }
+            Who::Key(key) => match catalog.api_keys.get(&key.id) {
+                Some(key) if key.revoked.is_some() => return Err(AuthError::Revoked),
+                Some(key) if key.disabled => return Err(AuthError::Disabled),
+                Some(key) => Who::Key(key.clone()),
+                None => return Err(AuthError::Invalid),
+            },
+        })
+    }
+
+    /// [`Self::known`], to act with.
+    pub(super) fn as_known(&self, catalog: &Catalog) -> Result<Self, AuthError> {
+        Ok(Self { who: self.known(catalog)?, address: self.address })
     }
 
     fn key_may(&self, key: &ApiKey, action: Action) -> Result<(), ServiceError> {

@@ -180,7 +180,7 @@ impl Service {
         actor: &Actor,
         state: Option<AlertState>,
     ) -> Result<Vec<Alert>, ServiceError> {
-        actor.authorise_server(Action::ListServerAlerts)?;
+        actor.authorise_server(&self.catalog(), Action::ListServerAlerts)?;
         self.find_alerts(None, state, |_| true).await
     }
 
@@ -242,7 +242,7 @@ impl Service {
         id: &AlertId,
         note: Option<String>,
     ) -> Result<Alert, ServiceError> {
-        actor.authorise_server(Action::AcknowledgeServerAlert)?;
+        actor.authorise_server(&self.catalog(), Action::AcknowledgeServerAlert)?;
         self.acknowledge(actor, None, id, note).await
     }
 

@@ -119,7 +119,7 @@ impl Service {
             limits: wanted::limits(KeyLimits { rate_per_minute: new.rate_per_minute, daily_quota: new.daily_quota })?,
             networks: wanted::networks(&new.networks)?,
         });
-        within_own_rights(actor, &key)?;
+        within_own_rights(edit.actor(), &key)?;
         edit.put(Record::ApiKey(key.clone()));
         Ok((key, plain))
     }
@@ -138,7 +138,7 @@ impl Service {
             return Err(Denial::Escalation { what: "settings other than those it was given".to_owned() }.into());
         }
         wanted::apply(changes, &mut key, edit.catalog(), actor, self.now())?;
-        within_own_rights(actor, &key)?;
+        within_own_rights(edit.actor(), &key)?;
         let key = self.put_key(&mut edit, key);
         edit.save().await?;
         Ok(self.key_state(key))
@@ -207,7 +207,7 @@ impl Service {
     ) -> Result<(Edit, ApiKey), ServiceError> {
         let edit = self.edit(actor, group, action).await?;
         let key = find_seen(edit.catalog(), actor, group, key)?;
-        within_own_rights(actor, &key)?;
+        within_own_rights(edit.actor(), &key)?;
         Ok((edit, ApiKey::clone(&key)))
     }
 

@@ -120,7 +120,7 @@ impl Service {
 
     /// The server's entries, of all groups and of none, newest first.
     pub fn list_server_audit(&self, actor: &Actor, query: &AuditQuery) -> Result<AuditPage, ServiceError> {
-        actor.authorise_server(Action::ReadServerAudit)?;
+        actor.authorise_server(&self.catalog(), Action::ReadServerAudit)?;
         let newest = AuditHead::read(self.store.as_ref())?.sequence;
         let from = query.before.map_or(newest, |before| newest.min(before.saturating_sub(1)));
         self.page((1..=from).rev(), limit(query), |entry| concerns(entry, query))
@@ -190,7 +190,7 @@ impl Service {
         actor: &Actor,
         expected: Option<AuditPlace>,
     ) -> Result<AuditCheck, ServiceError> {
-        actor.authorise_server(Action::VerifyAudit)?;
+        actor.authorise_server(&self.catalog(), Action::VerifyAudit)?;
         let service = self.clone();
         let check = move || check::check(service.store.as_ref(), &service.pepper, expected.as_ref());
         tokio::task::spawn_blocking(check).await.map_err(ServiceError::internal("checking the audit log"))?

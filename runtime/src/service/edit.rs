@@ -31,15 +31,17 @@ pub struct Edit {
 impl Service {
     /// Begins a change in a group, after the one before it has ended, for somebody who may make it.
     pub async fn edit(self: &Arc<Self>, actor: &Actor, group: &GroupId, action: Action) -> Result<Edit, ServiceError> {
-        let edit = self.edit_by(actor, action, Some(group.clone())).await;
+        let mut edit = self.edit_by(actor, action, Some(group.clone())).await;
         actor.authorise(&edit.next, group, action)?;
+        edit.actor = actor.as_known(&edit.next)?;
         Ok(edit)
     }
 
     /// Begins a change of the server's own things, for somebody who may make it.
     pub async fn edit_server(self: &Arc<Self>, actor: &Actor, action: Action) -> Result<Edit, ServiceError> {
-        let edit = self.edit_by(actor, action, None).await;
-        actor.authorise_server(action)?;
+        let mut edit = self.edit_by(actor, action, None).await;
+        edit.actor = actor.as_known(&edit.next)?;
+        actor.authorise_server(&edit.next, action)?;
         Ok(edit)
     }
 
@@ -60,6 +62,11 @@ impl Service {
 }
 
 impl Edit {
+    /// Who makes it, as the catalog knows them.
+    pub(super) fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
     /// The catalog as it will be.
     pub fn catalog(&self) -> &Catalog {
         &self.next

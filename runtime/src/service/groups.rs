@@ -52,7 +52,7 @@ pub struct NewAlertEndpoint {
 impl Service {
     /// All groups the actor may see, by name.
     pub fn list_groups(&self, actor: &Actor) -> Result<Vec<Arc<Group>>, ServiceError> {
-        actor.authorise_server(Action::ListGroups)?;
+        actor.authorise_server(&self.catalog(), Action::ListGroups)?;
         let catalog = self.catalog();
         let seen = |group: &&Arc<Group>| actor.authorise(&catalog, &group.id, Action::ListGroups).is_ok();
         let mut groups: Vec<_> = catalog.groups.values().filter(seen).cloned().collect();

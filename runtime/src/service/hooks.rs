@@ -182,7 +182,8 @@ impl Door<'_> {
     fn check_profile(&self, key: &ApiKey, profile: Option<&str>) -> Result<(), Denial> {
         let environment = &key.environment;
         match profile {
-            Some(profile) if profile == environment.as_str() => Ok(()),
+            // Names are in lower case, and people write `Test`.
+            Some(profile) if profile.eq_ignore_ascii_case(environment.as_str()) => Ok(()),
             Some(_) => Err(Denial::Environment { key: key.name.clone(), environment: environment.clone() }),
             None if environment.is_production() => Ok(()),
             None if self.catalog.groups.get(&key.group).is_some_and(|group| group.profile_required) => {

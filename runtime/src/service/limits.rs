@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::api_key::ApiKey;
+use crate::domain::api_key::{ApiKey, KeyLimits};
 use crate::domain::id::{ApiKeyId, Name};
 use crate::service::Clock;
 use crate::service::error::ServiceError;
@@ -188,10 +188,24 @@ impl Limits {
         self.shards[key.part(SHARDS)].lock().expect("no holder panics")
     }
 
+    /// The limits of a key: its own, and the server's where it has none.
+    pub fn of(&self, key: &ApiKey) -> KeyLimits {
+        let own = key.limits.as_deref().copied().unwrap_or_default();
+        KeyLimits {
+            rate_per_minute: own.rate_per_minute.or(self.defaults.rate_per_minute),
+            daily_quota: own.daily_quota.or(self.defaults.daily_quota),
+        }
+    }
+
+    /// How much of a day's quota a key has used.
+    pub fn used_today(&self, key: &ApiKeyId, now: Timestamp) -> u64 {
+        let shard = self.shard(key);
+        let quota = shard.get(key).and_then(|meter| meter.quota.as_ref());
+        quota.filter(|quota| quota.day == Day::of(now)).map_or(0, |quota| quota.used)
+    }
+
     fn try_charge(self: &Arc<Self>, key: &ApiKey, clock: &Clock) -> Charge {
-        let own = key.limits.as_deref();
-        let rate = own.and_then(|own| own.rate_per_minute).or(self.defaults.rate_per_minute);
-        let daily = own.and_then(|own| own.daily_quota).or(self.defaults.daily_quota);
+        let KeyLimits { rate_per_minute: rate, daily_quota: daily } = self.of(key);
         if rate.is_none() && daily.is_none() {
             return Charge::Counted(None);
         }
@@ -269,12 +283,12 @@ impl Limits {
     async fn read_today(&self, today: Day) -> Result<Vec<(ApiKeyId, u64)>, ServiceError> {
         let store = self.store.clone();
         let reading = tokio::task::spawn_blocking(move || quota::read(store.as_ref(), today));
-        let (reserved, old) = reading.await.map_err(ServiceError::internal("reading quotas"))??;
-        for part in old.chunks(BATCH) {
+        let kept = reading.await.map_err(ServiceError::internal("reading quotas"))??;
+        for part in kept.earlier.chunks(BATCH) {
             let batch = part.iter().fold(Batch::new(), |batch, key| batch.delete(key));
             self.store.commit(batch).await.map_err(ServiceError::internal("deleting quotas of earlier days"))?;
         }
-        Ok(reserved)
+        Ok(kept.today)
     }
 }
 

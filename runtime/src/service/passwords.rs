@@ -1,5 +1,6 @@
 //! Passwords: argon2id, off the async threads, and only so many at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::PasswordVerifier as _;
@@ -24,12 +25,12 @@ const NOBODYS: &str =
 
 /// Where passwords are hashed.
 pub(super) struct Passwords {
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { permits: Semaphore::new(AT_ONCE) }
+        Self { permits: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -54,7 +55,12 @@ impl Passwords {
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
         let busy = ServiceError::Overloaded { what: "Too many people log in at once", retry_after: WAIT };
-        let Ok(Ok(_permit)) = timeout(WAIT, self.permits.acquire()).await else { return Err(busy) };
+        let Ok(Ok(permit)) = timeout(WAIT, self.permits.clone().acquire_owned()).await else { return Err(busy) };
+        // The work goes on when its caller goes away, and keeps its place until it ends.
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(ServiceError::internal("hashing a password"))
     }
 }

@@ -172,8 +172,12 @@ impl Service {
         token: &SecretString,
         address: Option<IpAddr>,
     ) -> Result<LoggedIn, ServiceError> {
-        let attempt = self.login.limits.attempt(address, None, self.now())?;
-        let id = self.parse_refresh_token(token.expose_secret()).ok_or(LoginError::RefreshToken)?;
+        // A token with the server's seal cannot be guessed: only others count as attempts, so that the failures of one
+        // person do not end the sessions of everybody behind the same address.
+        let Some(id) = self.parse_refresh_token(token.expose_secret()) else {
+            self.login.limits.attempt(address, None, self.now())?;
+            return Err(LoginError::RefreshToken.into());
+        };
         let system = Actor::new(Who::System, address);
         let mut edit = self.edit_by(&system, Action::LogIn, None).await;
         let session = edit.catalog().sessions.get(&id).cloned().filter(|session| session.expires > self.now());
@@ -195,7 +199,6 @@ impl Service {
         };
         edit.put(Record::Session(Arc::new(next)));
         edit.save_unaudited().await?;
-        self.login.limits.succeeded(&attempt);
         self.logged_in(user, &id, refresh)
     }
 
@@ -231,7 +234,7 @@ impl Service {
 
     /// Who somebody is, and where they belong.
     pub fn show_self(&self, actor: &Actor) -> Result<Myself, ServiceError> {
-        actor.authorise_server(Action::ShowSelf)?;
+        actor.authorise_server(&self.catalog(), Action::ShowSelf)?;
         let Who::User { user, .. } = actor.who() else { return Err(ServiceError::NotFound { what: "User" }) };
         Ok(Myself { user: user.clone(), memberships: self.catalog().memberships(&user.id).cloned().collect() })
     }
@@ -243,7 +246,7 @@ impl Service {
         current: Password,
         new: Password,
     ) -> Result<(), ServiceError> {
-        actor.authorise_server(Action::ChangePassword)?;
+        actor.authorise_server(&self.catalog(), Action::ChangePassword)?;
         let Who::User { user, session } = actor.who() else { return Err(ServiceError::NotFound { what: "User" }) };
         let attempt = self.login.limits.attempt(actor.address(), Some(user.email.as_str()), self.now())?;
         if !self.login.passwords.matches(current, user.password.clone()).await? {
@@ -253,7 +256,12 @@ impl Service {
         let hash = self.login.passwords.hash(new).await?;
         let mut edit = self.edit_server(actor, Action::ChangePassword).await?;
         let known = edit.catalog().users.get(&user.id).cloned().ok_or(ServiceError::NotFound { what: "User" })?;
-        edit.put(Record::User(Arc::new(User { password: Some(hash), ..User::clone(&known) })));
+        // What was compared must still hold: somebody else may have set another one meanwhile.
+        let stored = known.password.as_ref().map(|hash| &hash.0);
+        if stored.is_none() || stored != user.password.as_ref().map(|hash| &hash.0) {
+            return Err(LoginError::Credentials.into());
+        }
+        edit.put(Record::User(Arc::new(User { password: Some(hash), invitation: None, ..User::clone(&known) })));
         end_sessions(&mut edit, &user.id, Some(session));
         edit.save().await
     }

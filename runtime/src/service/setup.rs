@@ -51,13 +51,16 @@ impl Service {
     /// Makes the token with which the first operator sets the server up, where there is no operator or a token is asked for.
     pub(super) async fn prepare_set_up(&self) -> Result<Option<SecretString>, ServiceError> {
         let manned = self.catalog().users.values().any(|user| user.is_active_operator());
+        let doing = "making the setup token";
         if manned && !self.login.settings.setup_token {
-            return Ok(None);
+            // One that was never used opens nothing any more.
+            let gone = self.store.commit(Batch::new().delete(SETUP_TOKEN)).await;
+            return gone.map(|_| None).map_err(ServiceError::internal(doing));
         }
         let token = new_token();
         let hash = SecretHash::of(token.expose_secret(), &self.pepper);
         let stored = self.store.commit(Batch::new().put(SETUP_TOKEN, encode(&hash))).await;
-        stored.map_err(ServiceError::internal("making the setup token"))?;
+        stored.map_err(ServiceError::internal(doing))?;
         Ok(Some(token))
     }
 

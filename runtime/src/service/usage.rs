@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, Name};
-use crate::domain::usage::{Day, Hour, KeyDay, KeyTotal, MAX_FLOWS, Tally};
+use crate::domain::usage::{Day, Hour, KeyDay, KeyTotal, MAX_ADDRESSES, MAX_FLOWS, Tally};
 use crate::service::Service;
 use crate::service::record::decode;
 use crate::store::Store;
@@ -72,15 +72,19 @@ struct Counted {
     last: LastUsed,
     hours: Vec<(Hour, Tally)>,
     flows: Vec<(Day, Option<FlowId>, Tally)>,
+    addresses: Vec<(Day, IpAddr, Tally)>,
 }
 
 impl Counted {
     fn new(key: &ApiKey, last: LastUsed) -> Self {
         let (group, name, environment) = (key.group.clone(), key.name.clone(), key.environment.clone());
-        Self { group, name, environment, last, hours: Vec::new(), flows: Vec::new() }
+        Self { group, name, environment, last, hours: Vec::new(), flows: Vec::new(), addresses: Vec::new() }
     }
 
     fn count(&mut self, hour: Hour, flow: Option<&FlowId>, tally: &Tally) {
+        if let Some(address) = self.last.address {
+            self.count_address(hour.day(), address, tally);
+        }
         match self.hours.last_mut().filter(|(last, _)| *last == hour) {
             Some((_, sum)) => sum.add(tally),
             None => self.hours.push((hour, *tally)),
@@ -96,6 +100,15 @@ impl Counted {
         }
     }
 
+    fn count_address(&mut self, day: Day, address: IpAddr, tally: &Tally) {
+        let is_room = self.addresses.len() < MAX_ADDRESSES;
+        match self.addresses.iter_mut().find(|(on, known, _)| (*on, *known) == (day, address)) {
+            Some((_, _, sum)) => sum.add(tally),
+            None if is_room => self.addresses.push((day, address, *tally)),
+            None => {}
+        }
+    }
+
     /// What is counted, by day.
     fn days(&self) -> Vec<(Day, KeyDay)> {
         let mut days: Vec<(Day, KeyDay)> = Vec::new();
@@ -108,11 +121,15 @@ impl Counted {
         };
         let hours: Vec<_> = self.hours.iter().map(|(hour, tally)| (at(hour.day()), hour, tally)).collect();
         let flows: Vec<_> = self.flows.iter().map(|(day, flow, tally)| (at(*day), flow, tally)).collect();
+        let addresses: Vec<_> = self.addresses.iter().map(|(day, from, tally)| (at(*day), from, tally)).collect();
         for (index, hour, tally) in hours {
             days[index].1.add_hour(*hour, tally);
         }
         for (index, flow, tally) in flows {
             days[index].1.add_flow(flow.as_ref(), tally);
+        }
+        for (index, address, tally) in addresses {
+            days[index].1.add_address(*address, tally);
         }
         days
     }

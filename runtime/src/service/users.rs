@@ -47,7 +47,7 @@ pub struct Invited {
 impl Service {
     /// All users, by address.
     pub fn list_users(&self, actor: &Actor) -> Result<Vec<Arc<User>>, ServiceError> {
-        actor.authorise_server(Action::ListUsers)?;
+        actor.authorise_server(&self.catalog(), Action::ListUsers)?;
         let mut users: Vec<_> = self.catalog().users.values().cloned().collect();
         users.sort_by(|a, b| a.email.cmp(&b.email));
         Ok(users)
@@ -55,7 +55,7 @@ impl Service {
 
     /// One user, by id or address, and where they belong.
     pub fn get_user(&self, actor: &Actor, user: &str) -> Result<(Arc<User>, Vec<Arc<Member>>), ServiceError> {
-        actor.authorise_server(Action::GetUser)?;
+        actor.authorise_server(&self.catalog(), Action::GetUser)?;
         let catalog = self.catalog();
         let user = find_user(&catalog, user)?;
         let memberships = catalog.memberships(&user.id).cloned().collect();
@@ -88,7 +88,11 @@ impl Service {
             return Err(ServiceError::Conflict(message.to_owned()));
         }
         let (token, invitation) = self.new_invitation();
-        let user = Arc::new(User { invitation: Some(invitation), provider: None, ..User::clone(&user) });
+        let invited = User { invitation: Some(invitation), provider: None, ..User::clone(&user) };
+        if !invited.is_active_operator() {
+            keep_an_operator(edit.catalog(), &user)?;
+        }
+        let user = Arc::new(invited);
         edit.put(Record::User(user.clone()));
         edit.save().await?;
         Ok(Invited { user, token })
@@ -126,8 +130,18 @@ impl Service {
 
     /// Removes a user, with their memberships and sessions.
     pub async fn delete_user(self: &Arc<Self>, actor: &Actor, user: &str) -> Result<(), ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise_server(&catalog, Action::DeleteUser)?;
+        let user = find_user(&catalog, user)?;
+        keep_an_operator(&catalog, &user)?;
+        // A change for each group, so that each one's audit log shows it.
+        for member in catalog.memberships(&user.id) {
+            let mut edit = self.edit_by(actor, Action::RemoveMember, Some(member.group.clone())).await;
+            edit.remove(&Record::Member(member.clone()));
+            edit.save().await?;
+        }
         let mut edit = self.edit_server(actor, Action::DeleteUser).await?;
-        let user = find_user(edit.catalog(), user)?;
+        let user = find_user(edit.catalog(), user.id.as_str())?;
         keep_an_operator(edit.catalog(), &user)?;
         let memberships: Vec<_> = edit.catalog().memberships(&user.id).cloned().collect();
         for member in memberships {

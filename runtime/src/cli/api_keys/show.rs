@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::cli::audit;
 use crate::cli::output::{facts, table, time};
+use crate::cli::{audit, usage};
 use crate::domain::api_key::SecretSlot;
 use crate::domain::permission::Scope;
 use crate::http::api_keys::{ApiKeyPage, ApiKeyView, CreatedApiKey, InvestigationView, Permission, UsedBy};
@@ -64,9 +64,11 @@ pub(super) fn investigation(found: &InvestigationView) -> String {
     let findings: Vec<_> = found.findings.iter().map(|finding| format!("- {finding}")).collect();
     let older = if found.older_audit { "\nThere may be older ones: headgate audit list" } else { "" };
     format!(
-        "{}\n\nWHAT STANDS OUT\n{}\n\nCHANGES\n{}{older}\n\nIF IT IS IN WRONG HANDS\n{}",
+        "{}\n\nWHAT STANDS OUT\n{}\n\nUSE IN THE LAST 30 DAYS\n{}\n\n{}\n\nCHANGES\n{}{older}\n\nIF IT IS IN WRONG HANDS\n{}",
         page(&found.page),
         findings.join("\n"),
+        usage::flows(&found.flows),
+        usage::addresses(&found.addresses),
         audit::list(&found.audit),
         steps.join("\n")
     )
@@ -82,7 +84,7 @@ fn permission(key: &ApiKeyView) -> String {
     match &key.permission {
         Permission::AllFlows {} => "all flows".to_owned(),
         Permission::ReadOnly {} => "read-only".to_owned(),
-        Permission::SelectedFlows { flows } => flows.join(", "),
+        Permission::SelectedFlows { flows } => format!("selected flows: {}", flows.join(", ")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of a key: how its values follow each other, what people see of its state, and what one key may give
 //! to another.
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +88,7 @@ impl ApiKey {
     /// When its primary value was made.
     pub fn primary_since(&self) -> Timestamp {
         let primary = self.secrets.iter().find(|secret| secret.slot == SecretSlot::Primary);
-        primary.and_then(|secret| secret.created).unwrap_or(self.created)
+        primary.and_then(|secret| secret.created.as_deref().copied()).unwrap_or(self.created)
     }
 
     /// Puts a new value into a slot. The old one ends at once; with the primary those it took over from end as well.
@@ -96,7 +97,7 @@ impl ApiKey {
             secret.slot == slot.into() || (slot == KeySlot::Primary && secret.slot == SecretSlot::Overlap)
         };
         let mut secrets: Vec<_> = self.valid_secrets(now).filter(|secret| !ends(secret)).collect();
-        let new = KeySecret { slot: slot.into(), hash, created: Some(now), not_after: None };
+        let new = KeySecret { slot: slot.into(), hash, created: Some(Box::new(now)), not_after: None };
         let at = if slot == KeySlot::Primary { 0 } else { secrets.len() };
         secrets.insert(at, new);
         self.secrets = secrets.into();
@@ -104,11 +105,12 @@ impl ApiKey {
 
     /// Puts a new primary value beside the old one, which ends at a later time.
     pub fn rotate(&mut self, hash: SecretHash, old_ends: Timestamp, now: Timestamp) {
-        let mut secrets = vec![KeySecret { slot: SecretSlot::Primary, hash, created: Some(now), not_after: None }];
+        let mut secrets =
+            vec![KeySecret { slot: SecretSlot::Primary, hash, created: Some(Box::new(now)), not_after: None }];
         for mut secret in self.valid_secrets(now) {
             if secret.slot == SecretSlot::Primary {
                 secret.slot = SecretSlot::Overlap;
-                secret.created = secret.created.or(Some(self.created));
+                secret.created = secret.created.or_else(|| Some(Box::new(self.created)));
                 secret.not_after = Some(old_ends);
             }
             secrets.push(secret);
@@ -145,13 +147,40 @@ impl ApiKey {
             (_, KeyPermission::SelectedFlows(_)) => false,
             _ => true,
         };
-        if covered { Ok(()) } else { Err(Denial::Escalation { what: "flows it is not for".to_owned() }) }
+        let bounds = [
+            (!covered, "flows it is not for"),
+            (later(self.expires, rights.expires), "a later expiry"),
+            (!self.is_within_networks(rights), "networks it may not be used from"),
+            (self.has_wider_limits(rights), "a higher rate or quota"),
+        ];
+        match bounds.into_iter().find(|(beyond, _)| *beyond) {
+            Some((_, what)) => Err(Denial::Escalation { what: what.to_owned() }),
+            None => Ok(()),
+        }
     }
+
+    fn is_within_networks(&self, rights: &Self) -> bool {
+        let covered = |network: &IpNet| rights.networks.iter().any(|own| own.contains(network));
+        rights.networks.is_empty() || (!self.networks.is_empty() && self.networks.iter().all(covered))
+    }
+
+    fn has_wider_limits(&self, rights: &Self) -> bool {
+        let of = |key: &Self| key.limits.as_deref().copied().unwrap_or_default();
+        let (own, other) = (of(rights), of(self));
+        own.rate_per_minute.is_some_and(|own| other.rate_per_minute.is_none_or(|rate| rate > own))
+            || own.daily_quota.is_some_and(|own| other.daily_quota.is_none_or(|quota| quota > own))
+    }
+}
+
+/// Whether one end comes after another; none is the latest.
+fn later(end: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    other.is_some_and(|other| end.is_none_or(|end| end > other))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::api_key::KeyLimits;
     use crate::domain::id::{Environment, FlowId};
     use crate::domain::permission::{Scope, ScopeSet};
     use crate::domain::secret::Pepper;
@@ -242,7 +271,7 @@ mod tests {
         );
         assert!(!disabled.status(at(1), soon).is_live() && key.status(at(950), soon).is_live());
         let forever = ApiKey { expires: None, ..key };
-        assert_eq!(forever.status(at(1 << 40), soon), KeyStatus::Active);
+        assert_eq!(forever.status(at(1 << 37), soon), KeyStatus::Active);
     }
 
     #[test]
@@ -261,7 +290,23 @@ mod tests {
         assert_eq!(other(&|key| key.permission = for_flows(&["a"])).within(&own), Ok(()));
         let some = ApiKey { permission: for_flows(&["a", "b"]), ..own.clone() };
         assert_eq!(other(&|key| key.permission = for_flows(&["a"])).within(&some), Ok(()));
+        let network = |text: &str| -> Box<[IpNet]> { [text.parse().unwrap()].into() };
+        let limits = |rate| Some(Box::new(KeyLimits { rate_per_minute: rate, daily_quota: None }));
+        let bound =
+            ApiKey { networks: network("10.0.0.0/8"), limits: limits(Some(60)), expires: Some(at(500)), ..own.clone() };
+        let alike = |change: &dyn Fn(&mut ApiKey)| {
+            let mut alike = bound.clone();
+            change(&mut alike);
+            alike
+        };
+        assert_eq!(alike(&|key| key.networks = network("10.1.0.0/16")).within(&bound), Ok(()));
         for (what, key, own) in [
+            ("a later expiry", alike(&|key| key.expires = None), &bound),
+            ("a later expiry", alike(&|key| key.expires = Some(at(501))), &bound),
+            ("networks it may not be used from", alike(&|key| key.networks = Box::default()), &bound),
+            ("networks it may not be used from", alike(&|key| key.networks = network("0.0.0.0/0")), &bound),
+            ("a higher rate or quota", alike(&|key| key.limits = None), &bound),
+            ("a higher rate or quota", alike(&|key| key.limits = limits(Some(61))), &bound),
             ("the scopes runs:read", other(&|key| key.scopes = scopes(&[Scope::RunsRead])), &own),
             ("the environment test", other(&|key| key.environment = Environment::test()), &own),
             ("flows it is not for", other(&|_| {}), &some),

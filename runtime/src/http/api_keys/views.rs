@@ -10,6 +10,8 @@ use crate::domain::api_key::{KeyClass, KeyStatus, Network, PlainApiKey, SecretSl
 use crate::domain::audit::AuditEntry;
 use crate::domain::id::{ApiKeyId, Environment, FlowId, Name, TriggerId};
 use crate::domain::permission::Scope;
+use crate::domain::usage::Tally;
+use crate::http::usage::{self, AddressView, FlowView};
 use crate::service::api_keys::{Investigation, KeyState, KeyUses, Permission};
 
 /// A key, without its secret.
@@ -150,6 +152,12 @@ pub struct InvestigationView {
     pub audit: Vec<AuditEntry>,
     /// Whether there may be older entries than these.
     pub older_audit: bool,
+    /// What it was used for in the last 30 days.
+    pub usage: Tally,
+    /// The same by flow.
+    pub flows: Vec<FlowView>,
+    /// The same by the address that requests came from.
+    pub addresses: Vec<AddressView>,
     /// What stands out.
     #[schema(example = json!(["It may be used from every network"]))]
     pub findings: Vec<String>,
@@ -164,7 +172,7 @@ impl ApiKeyView {
         let limits = key.limits.as_deref().copied().unwrap_or_default();
         let secret = |secret: &crate::domain::api_key::KeySecret| SecretView {
             slot: secret.slot,
-            created: secret.created.unwrap_or(key.created),
+            created: secret.created.as_deref().copied().unwrap_or(key.created),
             not_after: secret.not_after,
         };
         Self {
@@ -223,6 +231,9 @@ impl InvestigationView {
             page: ApiKeyPage::of(&found.state, found.uses),
             audit: found.audit,
             older_audit: found.older,
+            usage: found.usage.sum,
+            flows: usage::flows(found.usage.flows),
+            addresses: usage::addresses(found.usage.addresses),
             findings: found.findings,
             next_steps: found.next_steps,
         }

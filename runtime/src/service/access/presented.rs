@@ -47,6 +47,8 @@ impl Presented {
                     self.take(key, KeyPlace::Header);
                     return true;
                 }
+                // What cannot be an access token (RFC 7519) was meant as a key, in whatever form.
+                self.mistyped |= token.split('.').count() != 3;
                 self.token = Some(token.into());
                 self.miss(token)
             }
@@ -205,7 +207,7 @@ mod tests {
         let cut = &text[..text.len() - 1];
         for (authorization, api_key, token, mistyped) in [
             (Some("Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), None, Some("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"), false),
-            (Some("bearer  a b "), None, Some("a b"), false),
+            (Some("bearer  a b "), None, Some("a b"), true),
             (Some("Basic c2VuZGVyOnNlY3JldA=="), None, None, false),
             (Some("nonsense"), None, None, false),
             (Some(&format!("Bearer {cut}")), None, Some(cut), true),

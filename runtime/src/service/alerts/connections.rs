@@ -10,6 +10,7 @@ use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
 use crate::service::Service;
 use crate::service::alerts::Finding;
+use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::wasm::GuestError;
 
@@ -49,6 +50,12 @@ impl Service {
     /// Closes that alert: the app takes the connection's credentials again.
     pub async fn alert_connection_restored(&self, connection: &Connection) -> Result<(), ServiceError> {
         self.close(&mut *self.alerts.open.lock().await, &cause(connection)).await
+    }
+
+    /// Lets go of what is known of connections that were deleted.
+    pub(super) fn forget_connections(&self, catalog: &Catalog) {
+        let mut counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.retain(|connection, _| catalog.connections.contains_key(connection));
     }
 
     /// Looks at how a call through a connection ended.

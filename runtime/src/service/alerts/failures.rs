@@ -64,7 +64,9 @@ impl Failures {
     pub(super) fn note(&self, source: Source, address: Option<IpAddr>, now: Timestamp, within: SignedDuration) {
         let shard = self.hasher.hash_one(source) as usize % SHARDS;
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let is_room = shard.len() < MAX_SOURCES || shard.contains_key(&source);
+        // Keys are those that exist, so that they are bounded: addresses must not crowd them out.
+        let is_key = matches!(source, Source::Key(_));
+        let is_room = is_key || shard.len() < MAX_SOURCES || shard.contains_key(&source);
         let source = if is_room { source } else { Source::ManyAddresses };
         let failed = shard.entry(source).or_insert(Failed { since: now, count: 0, fresh: 0, last: now, address });
         if now.duration_since(failed.since) > within {
@@ -73,6 +75,13 @@ impl Failures {
         failed.count += 1;
         failed.fresh += 1;
         (failed.last, failed.address) = (now, address);
+    }
+
+    /// Failures of a source, as far back as they are counted together.
+    pub(super) fn of(&self, source: Source) -> u64 {
+        let shard = self.hasher.hash_one(source) as usize % SHARDS;
+        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&source).map_or(0, |failed| failed.count)
     }
 
     /// The sources with enough failures to speak of; sources that are at rest are forgotten.

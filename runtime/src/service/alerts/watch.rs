@@ -8,9 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::domain::alert::{Alert, AlertKind, Cause, Subject, is_unusual};
-use crate::domain::api_key::{ApiKey, AuthError};
+use crate::domain::api_key::{ApiKey, AuthError, KeyLimits};
 use crate::domain::id::{ApiKeyId, GroupId};
 use crate::domain::usage::Day;
+use crate::domain::user::LoginError;
 use crate::service::Service;
 use crate::service::alerts::failures::{Failed, Source};
 use crate::service::alerts::{ALERTS, Finding, MAX_OPEN, PAGE, WRITE_SEEN_AFTER};
@@ -45,10 +46,15 @@ struct Rate {
 }
 
 impl Service {
+    /// How often a key was presented and refused in the last minutes.
+    pub(in crate::service) fn failed_lately(&self, key: &ApiKeyId) -> u64 {
+        self.alerts.failures.of(Source::Key(*key))
+    }
+
     /// Counts a request that carried a key's id, or none that exists, and was not let in. It costs no more than a look
     /// into the catalog and a count.
     pub fn note_failed_authentication(&self, presented: Option<&ApiKeyId>, address: Option<std::net::IpAddr>) {
-        let known = presented.filter(|id| self.catalog.load().api_keys.contains_key(*id));
+        let known = presented.filter(|id| self.catalog.load().api_keys.contains_key(id));
         let source = match (known, address) {
             (Some(key), _) => Source::Key(*key),
             (None, Some(address)) => Source::of(address),
@@ -59,8 +65,15 @@ impl Service {
 
     /// Counts a refusal, if it was for the credentials that were sent.
     pub fn note_refused(&self, error: &ServiceError, presented: Option<&ApiKeyId>, address: Option<std::net::IpAddr>) {
-        use AuthError::{Disabled, Expired, Invalid, InvalidToken, Revoked};
-        if let ServiceError::Unauthenticated(Disabled | Expired | Invalid | InvalidToken | Revoked) = error {
+        use AuthError::{Disabled, Expired, Invalid, Revoked};
+        // An access token that has expired is what every session sees in the end.
+        let guessed = matches!(
+            error,
+            ServiceError::Unauthenticated(Disabled | Expired | Invalid | Revoked)
+                | ServiceError::Login(LoginError::Credentials | LoginError::SetupToken | LoginError::RefreshToken)
+                | ServiceError::TooManyAttempts { .. }
+        );
+        if guessed {
             self.note_failed_authentication(presented, address);
         }
     }
@@ -78,20 +91,20 @@ impl Service {
         findings.extend(self.allowances_found(&catalog, now));
         let minute = now.as_second().div_euclid(60);
         let is_new = watch.expiry.as_ref().is_none_or(|(seen, at)| !Arc::ptr_eq(seen, &catalog) || *at != minute);
-        let expiring = is_new.then(|| self.expiring_found(&catalog, now));
+        if is_new {
+            findings.extend(self.expiring_found(catalog.clone(), now).await?);
+        }
         watch.expiry = Some((catalog.clone(), minute));
 
-        let standing = |kind| matches!(kind, AlertKind::KeyExpiring | AlertKind::ApproachingLimit);
-        let mut still: HashSet<Cause> = findings.iter().map(|finding| finding.cause.clone()).collect();
-        still.extend(expiring.iter().flatten().map(|finding| finding.cause.clone()));
+        let still: HashSet<Cause> = findings.iter().map(|finding| finding.cause.clone()).collect();
         let mut open = self.alerts.open.lock().await;
-        for finding in findings.into_iter().chain(expiring.into_iter().flatten()) {
+        for finding in findings {
             self.raise(&mut open, finding).await?;
         }
         let over = |alert: &Alert| match &alert.cause {
             cause if still.contains(cause) => false,
-            Cause { kind: AlertKind::KeyExpiring, .. } if !is_new => false,
-            cause if standing(cause.kind) && !matches!(cause.subject, Subject::Quota(_) | Subject::Rate(_)) => true,
+            Cause { kind: AlertKind::KeyExpiring, .. } => is_new,
+            Cause { subject: Subject::Allowance, .. } => true,
             _ => self.is_over(&catalog, alert, now),
         };
         let gone: Vec<_> =
@@ -99,6 +112,7 @@ impl Service {
         for cause in gone {
             self.close(&mut open, &cause).await?;
         }
+        self.forget_connections(&catalog);
         self.write_seen(&mut open, |since| now.duration_since(since) >= WRITE_SEEN_AFTER).await?;
         drop(open);
         let today = Day::of(now);
@@ -116,8 +130,14 @@ impl Service {
         let key = |id: &ApiKeyId| catalog.api_keys.get(id).filter(|key| key.revoked.is_none());
         match (alert.cause.kind, &alert.cause.subject) {
             (AlertKind::FailedAuthentication, _) => rest > self.failures_within(),
-            (_, Subject::Quota(id)) => is_another_day || key(id).is_none_or(|key| daily_quota(key).is_none()),
-            (_, Subject::Rate(id)) => rest > RATE_AT_REST || key(id).is_none_or(|key| minute_rate(key).is_none()),
+            (_, Subject::Quota(id)) => {
+                let used = alert.details["used"].as_u64().unwrap_or_default();
+                let is_close = |quota| percent(used, quota) >= self.alerts.settings.limit_percent;
+                is_another_day || !key(id).and_then(|key| self.limits.of(key).daily_quota).is_some_and(is_close)
+            }
+            (_, Subject::Rate(id)) => {
+                rest > RATE_AT_REST || key(id).is_none_or(|key| self.limits.of(key).rate_per_minute.is_none())
+            }
             (_, Subject::Key(id)) => is_another_day || key(id).is_none(),
             (_, Subject::Connection(id)) => !catalog.connections.contains_key(id),
             _ => false,
@@ -140,17 +160,18 @@ impl Service {
         watch.rates.retain(|id, _| ids.contains(id));
         for (id, used) in busy {
             let Some(key) = catalog.api_keys.get(&id) else { continue };
-            if let Some(rate) = minute_rate(key) {
+            let KeyLimits { rate_per_minute, daily_quota } = self.limits.of(key);
+            if let Some(rate) = rate_per_minute {
                 found.extend(watch.rate_found(key, rate, used.fresh, settings.limit_percent, now));
             }
             if used.fresh == 0 {
                 continue;
             }
-            if let Some(quota) = daily_quota(key) {
-                let percent = used.today.saturating_mul(100) / quota.max(1);
-                let text =
-                    format!("The API key \"{}\" has used {} of its {quota} requests of today", key.name, used.today);
-                let details = json!({"key": key.id, "name": key.name, "used": used.today, "limit": quota});
+            if let Some(quota) = daily_quota {
+                let admitted = self.limits.used_today(&id, now);
+                let percent = percent(admitted, quota);
+                let text = format!("The API key \"{}\" has used {admitted} of its {quota} requests of today", key.name);
+                let details = json!({"key": key.id, "name": key.name, "used": admitted, "limit": quota});
                 found.extend(
                     (percent >= settings.limit_percent)
                         .then(|| of_key(key, AlertKind::ApproachingLimit, Subject::Quota(key.id), text, details)),
@@ -196,28 +217,11 @@ impl Service {
         found
     }
 
-    fn expiring_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
+    /// Keys that end soon. There may be a million keys to look at, so it is done beside the requests.
+    async fn expiring_found(&self, catalog: Arc<Catalog>, now: Timestamp) -> Result<Vec<Finding>, ServiceError> {
         let soon = SignedDuration::from_hours(24 * i64::from(self.alerts.settings.expiring_days));
-        let mut found = Vec::new();
-        let mut of_group: HashMap<&GroupId, usize> = HashMap::new();
-        for key in catalog.api_keys.values() {
-            let Some(end) = key.expires.filter(|end| *end > now && end.duration_since(now) <= soon) else { continue };
-            if key.revoked.is_some() || key.disabled {
-                continue;
-            }
-            // More than can be open are not looked at. The keys come in their order, so these are the same each time.
-            let count = of_group.entry(&key.group).or_default();
-            *count += 1;
-            if *count > MAX_OPEN {
-                continue;
-            }
-            let text =
-                format!("The API key \"{}\" expires at {end}. Make a new one, or give it a later expiry", key.name);
-            let details = json!({"key": key.id, "name": key.name, "expires": end});
-            let finding = of_key(key, AlertKind::KeyExpiring, Subject::Key(key.id), text, details);
-            found.push(Finding { more: 0, ..finding });
-        }
-        found
+        let looking = tokio::task::spawn_blocking(move || expiring_keys(&catalog, now, soon));
+        looking.await.map_err(ServiceError::internal("looking for keys that expire"))
     }
 
     /// Lets go of alerts that were closed long ago.
@@ -282,12 +286,30 @@ impl Watch {
     }
 }
 
-fn daily_quota(key: &ApiKey) -> Option<u64> {
-    key.limits.as_ref()?.daily_quota
+fn expiring_keys(catalog: &Catalog, now: Timestamp, soon: SignedDuration) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut of_group: HashMap<&GroupId, usize> = HashMap::new();
+    for key in catalog.api_keys.values() {
+        let Some(end) = key.expires.filter(|end| *end > now && end.duration_since(now) <= soon) else { continue };
+        if key.revoked.is_some() || key.disabled {
+            continue;
+        }
+        // More than can be open are not looked at. The keys come in their order, so these are the same each time.
+        let count = of_group.entry(&key.group).or_default();
+        *count += 1;
+        if *count > MAX_OPEN {
+            continue;
+        }
+        let text = format!("The API key \"{}\" expires at {end}. Make a new one, or give it a later expiry", key.name);
+        let details = json!({"key": key.id, "name": key.name, "expires": end});
+        let finding = of_key(key, AlertKind::KeyExpiring, Subject::Key(key.id), text, details);
+        found.push(Finding { more: 0, ..finding });
+    }
+    found
 }
 
-fn minute_rate(key: &ApiKey) -> Option<u32> {
-    key.limits.as_ref()?.rate_per_minute
+fn percent(used: u64, of: u64) -> u64 {
+    used.saturating_mul(100) / of.max(1)
 }
 
 fn of_key(key: &ApiKey, kind: AlertKind, subject: Subject, message: String, details: serde_json::Value) -> Finding {

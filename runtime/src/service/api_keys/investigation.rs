@@ -1,13 +1,17 @@
 //! Everything about one key in one view, for when something is wrong with it.
 
+use std::sync::Arc;
+
 use crate::domain::api_key::KeyStatus;
 use crate::domain::audit::AuditEntry;
 use crate::domain::id::GroupId;
 use crate::domain::permission::Action;
+use crate::domain::usage::{Period, Tally, UsageRange};
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::api_keys::{KeyState, KeyUses, find_seen, uses};
 use crate::service::error::ServiceError;
+use crate::service::usage::KeyUsage;
 
 /// Audit entries shown at most.
 const SHOWN_ENTRIES: usize = 100;
@@ -23,6 +27,8 @@ pub struct Investigation {
     pub audit: Vec<AuditEntry>,
     /// Whether there may be older entries than these.
     pub older: bool,
+    /// What it was used for in the last 30 days, with the addresses its requests came from.
+    pub usage: KeyUsage,
     /// What stands out.
     pub findings: Vec<String>,
     /// What to do if the key is in wrong hands, in this order.
@@ -31,8 +37,8 @@ pub struct Investigation {
 
 impl Service {
     /// Gathers everything about one key.
-    pub fn investigate_api_key(
-        &self,
+    pub async fn investigate_api_key(
+        self: &Arc<Self>,
         actor: &Actor,
         group: &GroupId,
         key: &str,
@@ -42,14 +48,19 @@ impl Service {
         let key = find_seen(&catalog, actor, group, key)?;
         let page = self.audit_about(group, "api-key", key.id.as_str(), SHOWN_ENTRIES)?;
         let uses = uses::of(&catalog, &key);
+        let range = UsageRange::parse(None, None, Period::Day, self.now()).map_err(ServiceError::Invalid)?;
+        // Whoever may investigate sees what the key was used for.
+        let usage = self.key_usage(&Actor::system(), group, key.id.as_str(), range).await?;
+        let failed = self.failed_lately(&key.id);
         let state = self.key_state(key);
-        let findings = findings(&state, &uses);
+        let findings = findings(&state, &uses, &usage, failed);
         let next_steps = next_steps(&state, &uses);
-        Ok(Investigation { state, uses, audit: page.entries, older: page.next.is_some(), findings, next_steps })
+        let (audit, older) = (page.entries, page.next.is_some());
+        Ok(Investigation { state, uses, audit, older, usage, findings, next_steps })
     }
 }
 
-fn findings(state: &KeyState, uses: &KeyUses) -> Vec<String> {
+fn findings(state: &KeyState, uses: &KeyUses, usage: &KeyUsage, failed: u64) -> Vec<String> {
     let key = &state.key;
     let mut findings = Vec::new();
     findings.push(match &state.last_used {
@@ -59,14 +70,21 @@ fn findings(state: &KeyState, uses: &KeyUses) -> Vec<String> {
         }
         None => "No use of it is recorded".to_owned(),
     });
+    let Tally { requests, failed: unsuccessful, .. } = usage.sum;
     let facts = [
+        (
+            requests > 0,
+            format!("In the last 30 days it made {requests} requests, {unsuccessful} of them without success"),
+        ),
+        (usage.addresses.len() > 1, format!("Its requests came from {} addresses", usage.addresses.len())),
+        (failed > 0, format!("It was presented {failed} times in the last minutes and refused")),
         (state.status == KeyStatus::Expiring, "It expires soon".to_owned()),
         (state.unused, "It has not been used for long".to_owned()),
         (state.rotation_due, "Its primary value is older than recommended".to_owned()),
         (key.expires.is_none() && key.revoked.is_none(), "It never expires".to_owned()),
         (key.networks.is_empty(), "It may be used from every network".to_owned()),
         (key.secrets.len() > 1, format!("{} values of it are valid at the same time", key.secrets.len())),
-        (!uses.flows.is_empty(), format!("It can run {} flows", uses.flows.len())),
+        (!uses.flows.is_empty(), format!("Flows it can run: {}", uses.flows.len())),
     ];
     findings.extend(facts.into_iter().filter_map(|(holds, text)| holds.then_some(text)));
     findings

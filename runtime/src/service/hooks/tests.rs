@@ -220,8 +220,10 @@ fn a_request_names_the_keys_environment_or_none() {
     let mut house = House::of("test");
     house.published = vec![Environment::test()];
     house.expect(KNOCK, "orders");
-    house.expect(Knock { profile: Some("test"), ..KNOCK }, "orders");
-    for profile in ["production", "Test", ""] {
+    for profile in ["test", "Test"] {
+        house.expect(Knock { profile: Some(profile), ..KNOCK }, "orders");
+    }
+    for profile in ["production", "tests", ""] {
         let answer = "Wrong environment: the API key \"crm\" belongs to test.";
         house.expect(Knock { profile: Some(profile), ..KNOCK }, answer);
     }
@@ -247,6 +249,9 @@ fn a_key_in_the_url_needs_leave() {
     house.expect(Knock { place: KeyPlace::Path, ..KNOCK }, "orders");
 }
 
+/// What is said of an obstacle, and how it is cleared away.
+type Obstacle = (&'static str, fn(&mut House));
+
 /// Every obstacle at once: each one is said before those behind it.
 #[test]
 fn the_order_of_what_is_said() {
@@ -259,7 +264,7 @@ fn the_order_of_what_is_said() {
     house.settings.keys = AcceptedKeys::Only([].into());
     let knock = Knock { place: KeyPlace::Query, profile: Some("production"), ..KNOCK };
     house.published.clear();
-    let steps: [(&str, fn(&mut House)); 9] = [
+    let obstacles: [Obstacle; 9] = [
         ("API key has been revoked", |house| house.key.revoked = None),
         ("This URL does not take the API key", |house| house.settings.key_in_query = true),
         ("This URL takes ", |house| _ = house.settings.methods.insert("POST".to_owned())),
@@ -270,7 +275,7 @@ fn the_order_of_what_is_said() {
         ("The API key \"crm\" may not be used from", |house| house.key.networks = Box::default()),
         ("The flow \"orders\" is not published", |house| house.published = vec![Environment::production()]),
     ];
-    for (said, clear) in steps {
+    for (said, clear) in obstacles {
         house.expect(knock, said);
         clear(&mut house);
     }

@@ -109,18 +109,27 @@ pub(super) fn record_key(key: ApiKeyId, day: Day) -> String {
     format!("{PREFIX}{key}/{day}")
 }
 
-/// What the store knows: what is reserved today, and the keys of records of earlier days.
-pub(super) fn read(store: &dyn Store, today: Day) -> Result<(Vec<(ApiKeyId, u64)>, Vec<String>), ServiceError> {
-    let (mut reserved, mut old) = (Vec::new(), Vec::new());
+/// What the store knows.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// What is reserved today.
+    pub(super) today: Vec<(ApiKeyId, u64)>,
+    /// The keys of records of earlier days.
+    pub(super) earlier: Vec<String>,
+}
+
+/// Reads what the store knows.
+pub(super) fn read(store: &dyn Store, today: Day) -> Result<Kept, ServiceError> {
+    let mut kept = Kept::default();
     let mut after: Option<String> = None;
     loop {
         let page = store.scan(PREFIX, after.as_deref(), PAGE).map_err(ServiceError::internal("reading quotas"))?;
-        let Some((last, _)) = page.last() else { return Ok((reserved, old)) };
+        let Some((last, _)) = page.last() else { return Ok(kept) };
         after = Some(last.clone());
         for (key, record) in page {
             match parse(&key) {
-                Some((_, day)) if day < today => old.push(key),
-                Some((id, day)) if day == today => reserved.push((id, decode(&record.value)?)),
+                Some((_, day)) if day < today => kept.earlier.push(key),
+                Some((id, day)) if day == today => kept.today.push((id, decode(&record.value)?)),
                 Some(_) => {}
                 None => return Err(ServiceError::internal("reading quotas")(format!("unknown key {key}"))),
             }

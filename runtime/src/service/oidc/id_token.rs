@@ -52,9 +52,9 @@ pub(super) enum Verified {
 }
 
 impl Verified {
-    pub(super) fn is_true(self) -> bool {
+    pub(super) fn is_true(&self) -> bool {
         match self {
-            Self::Flag(flag) => flag,
+            Self::Flag(flag) => *flag,
             Self::Text(text) => text == "true",
         }
     }

@@ -186,7 +186,7 @@ impl Provider {
             _ => claims,
         };
         let identity = ProviderIdentity { issuer: self.issuer.clone(), subject: claims.sub.clone() };
-        if !claims.email_verified.is_some_and(id_token::Verified::is_true) {
+        if !claims.email_verified.as_ref().is_some_and(id_token::Verified::is_true) {
             return Err(ProviderError::Claims("it does not say that the email address is verified"));
         }
         let email = claims.email.as_deref().and_then(|email| email.parse().ok());

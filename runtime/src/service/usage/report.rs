@@ -1,6 +1,7 @@
 //! Reading usage: what was written, and what waits in memory to be written.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, Name};
 use crate::domain::permission::Action;
 use crate::domain::usage::{
-    Allowance, Day, Hour, KeyDay, KeyTotal, LastUsed, MAX_FLOWS, Month, Spent, Tally, UsageRange,
+    Allowance, Day, Hour, KeyDay, KeyTotal, LastUsed, MAX_ADDRESSES, MAX_FLOWS, Month, Spent, Tally, UsageRange,
 };
 use crate::service::Service;
 use crate::service::access::Actor;
@@ -21,6 +22,8 @@ use crate::service::usage::writer::{read, total_key};
 pub const MAX_KEYS: usize = 1_000;
 /// Flows named in one answer; the rest is counted together.
 const MAX_NAMED_FLOWS: usize = 10 * MAX_FLOWS;
+/// Addresses named in one answer.
+const MAX_NAMED_ADDRESSES: usize = 10 * MAX_ADDRESSES;
 
 /// What a key was used for in a range.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct KeyUsage {
     pub periods: BTreeMap<Hour, Tally>,
     /// The same by flow, on whole days.
     pub flows: FlowUsage,
+    /// The same by the address that requests came from, on whole days.
+    pub addresses: BTreeMap<IpAddr, Tally>,
 }
 
 /// What was used of flows.
@@ -111,6 +116,11 @@ impl KeyUsage {
         }
         if used {
             self.flows.add(counted);
+            for (address, tally) in &counted.addresses {
+                if self.addresses.len() < MAX_NAMED_ADDRESSES || self.addresses.contains_key(address) {
+                    self.addresses.entry(*address).or_default().add(tally);
+                }
+            }
         }
     }
 }
@@ -160,7 +170,7 @@ impl UsageBook {
         waiting: &Waiting,
     ) -> Result<Option<KeyUsage>, ServiceError> {
         let written = read::<KeyTotal>(self.store.as_ref(), &total_key(key))?.filter(|total| total.group == *group);
-        let fresh = waiting.get(key);
+        let fresh = waiting.get(key).filter(|(total, _)| total.group == *group);
         let Some(known) = fresh.map(|(total, _)| total).or(written.as_ref()) else { return Ok(None) };
         let mut usage = KeyUsage {
             key: *key,
@@ -172,6 +182,7 @@ impl UsageBook {
             sum: Tally::default(),
             periods: BTreeMap::new(),
             flows: FlowUsage::default(),
+            addresses: BTreeMap::new(),
         };
         let prefix = format!("usage/{group}/{key}/");
         let before = Day(range.hours.start.day().0 - 1);
@@ -209,7 +220,7 @@ impl Service {
         let _settled = self.usage.moving.lock().await;
         let (service, of) = (self.clone(), group.clone());
         let found = tokio::task::spawn_blocking(move || {
-            let waiting = service.usage.waiting(|_, waiting| *waiting == id);
+            let waiting = service.usage.waiting(|group, key| (group, key) == (&of, &id));
             service.usage.of_key(&of, &id, &range, &waiting)
         });
         let found = found.await.map_err(ServiceError::internal("reading usage"))??;
@@ -223,6 +234,7 @@ impl Service {
             sum: Tally::default(),
             periods: BTreeMap::new(),
             flows: FlowUsage::default(),
+            addresses: BTreeMap::new(),
         });
         let mut usage = found.or(unused).ok_or_else(not_found)?;
         self.name_things(&mut usage);

@@ -62,7 +62,8 @@ impl Account {
 
     /// A new month begins with nothing spent; what is under way stays so.
     fn turn_to(&mut self, month: Month) {
-        if self.month != month {
+        // A clock that is a little behind goes on with the month that another came to.
+        if self.month < month {
             *self = Self { running: self.running, ..Self::of(month) };
         }
     }

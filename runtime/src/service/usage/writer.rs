@@ -93,7 +93,8 @@ impl UsageBook {
                     (counted.group.clone(), counted.name.clone(), counted.environment.clone());
                 // Drained, so that the next request finds room where this one did.
                 let (hours, flows) = (counted.hours.drain(..).collect(), counted.flows.drain(..).collect());
-                (*id, Counted { group, name, environment, last: counted.last, hours, flows })
+                let addresses = counted.addresses.drain(..).collect();
+                (*id, Counted { group, name, environment, last: counted.last, hours, flows, addresses })
             }));
         }
         taken
@@ -108,6 +109,7 @@ impl UsageBook {
                     old.last = new.last;
                     old.hours.extend(new.hours);
                     old.flows.extend(new.flows);
+                    old.addresses.extend(new.addresses);
                     shard.insert(id, old);
                 }
             }
