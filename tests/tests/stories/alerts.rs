@@ -1,16 +1,19 @@
 //! Alerts: one per cause, sent with a signature that others can verify, acknowledged by people.
 
+mod causes;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use axum::response::IntoResponse as _;
-use headgate::domain::api_key::{ApiKey, KeyLimits};
-use headgate::domain::id::{ApiKeyId, ConnectionId, GroupId};
+use headgate::domain::api_key::ApiKey;
+use headgate::domain::id::{ApiKeyId, GroupId};
 use headgate::domain::permission::{Action, Role};
 use headgate::domain::secret::checksum;
-use headgate::domain::user::{Member, User};
+use headgate::domain::user::{Member, Session, User};
 use headgate::service::Service;
 use headgate::service::access::{Actor, Who};
+use headgate::service::audit::AuditQuery;
 use headgate::service::error::ServiceError;
 use headgate::service::record::Record;
 use headgate::service::usage::Seen;
@@ -303,8 +306,14 @@ async fn an_editor_acknowledges_and_a_viewer_does_not() {
         edit.put(Record::User(user.clone()));
         let member = Member { group: acme(), user: user.id.clone(), role, since: service.now() };
         edit.put(Record::Member(Arc::new(member)));
+        let (now, id) = (service.now(), format!("ses_{name:0>20}"));
+        let session = json!({
+            "id": id, "user": user.id, "refresh": "0".repeat(64), "created": now, "refreshed": now, "expires": now,
+        });
+        let session: Session = serde_json::from_value(session).unwrap();
+        edit.put(Record::Session(Arc::new(session.clone())));
         edit.save().await.unwrap();
-        Actor::new(Who::User { user, session: format!("ses_{}", "a".repeat(20)).parse().unwrap() }, None)
+        Actor::new(Who::User { user, session: session.id }, None)
     };
     let (viewer, editor) = (as_role("viewer", Role::Viewer).await, as_role("editor", Role::Editor).await);
     let refused = service.acknowledge_alert(&viewer, &acme(), &id, None).await.unwrap_err();
@@ -313,137 +322,10 @@ async fn an_editor_acknowledges_and_a_viewer_does_not() {
     assert!(matches!(service.list_server_alerts(&editor, None).await.unwrap_err(), ServiceError::Forbidden(_)));
     let alert = service.acknowledge_alert(&editor, &acme(), &id, Some("mine".to_owned())).await.unwrap();
     assert_eq!(alert.acknowledged.unwrap().by, "editor@example.com");
-    let entry = service.list_audit(&Actor::system(), &acme(), None, 1).unwrap().remove(0);
+    let entry = service.list_audit(&Actor::system(), &acme(), &AuditQuery::default()).unwrap().entries.remove(0);
     assert_eq!((entry.action.as_str(), entry.by.name.as_str()), ("alert.acknowledge", "editor@example.com"));
     // Somebody else's alert, or none, cannot be acknowledged.
     stage.app.post("/groups", json!({"name": "rival"})).await;
     let foreign = format!("/groups/rival/alerts/{id}/acknowledge");
     assert_eq!(Answer::to(stage.app.manage(Method::POST, &foreign).json(&json!({}))).await.problem().0, 404);
-}
-
-#[tokio::test]
-async fn a_key_that_ends_soon_is_told_until_it_is_taken_care_of() {
-    let stage = Stage::set().await;
-    let in_days = |days: i64| (stage.clock.now() + SignedDuration::from_hours(24 * days)).to_string();
-    for (name, days) in [("soon", 13), ("later", 15)] {
-        stage.app.post("/groups/acme/api-keys", json!({"name": name, "expires": in_days(days)})).await;
-    }
-    stage.look().await;
-    stage.look().await;
-    let alert = only(&stage.app, ALERTS).await;
-    assert_eq!((&alert["kind"], &alert["details"]["name"]), (&json!("key_expiring"), &json!("soon")));
-    assert_eq!(alert["count"], 1);
-    stage.app.post("/groups/acme/api-keys/soon/disable", json!({})).await;
-    stage.look().await;
-    assert_eq!(only(&stage.app, ALERTS).await["state"], "closed");
-}
-
-#[tokio::test]
-async fn a_volume_far_above_a_keys_own_past_is_told() {
-    let stage = Stage::set().await;
-    stage.clock.set("2026-11-18T12:00:00Z");
-    let (old, new) = (stage.app.key("old").await, stage.app.key("new").await);
-    let (old, new) = (stage.change_key(&old, |_| {}).await, stage.change_key(&new, |_| {}).await);
-    for _ in 0..3 {
-        stage.use_key(&old, 250);
-        stage.look().await;
-        stage.clock.forward(SignedDuration::from_hours(24));
-    }
-    stage.use_key(&old, 1_250);
-    stage.use_key(&new, 5_000);
-    stage.look().await;
-    assert_eq!(stage.app.get(ALERTS).await, json!([]));
-    stage.use_key(&old, 1);
-    stage.look().await;
-    stage.use_key(&old, 1);
-    stage.look().await;
-    let alert = only(&stage.app, ALERTS).await;
-    assert_eq!((&alert["kind"], &alert["count"]), (&json!("unusual_volume"), &json!(2)));
-    assert_eq!((&alert["details"]["today"], &alert["details"]["busiest"]), (&json!(1252), &json!(250)));
-    stage.clock.forward(SignedDuration::from_hours(24));
-    stage.look().await;
-    assert_eq!(only(&stage.app, ALERTS).await["state"], "closed");
-}
-
-#[tokio::test]
-async fn approaching_a_limit_is_told_before_it_is_reached() {
-    let stage = Stage::set().await;
-    stage.clock.set("2026-11-22T12:00:00Z");
-    let key = stage.app.key("erp").await;
-    let limits = KeyLimits { rate_per_minute: Some(100), daily_quota: Some(1_000) };
-    let key = stage.change_key(&key, |key| key.limits = Some(Box::new(limits))).await;
-    let subjects = async || {
-        let alerts = stage.app.get(&format!("{ALERTS}?state=open")).await;
-        let mut subjects: Vec<_> =
-            alerts.as_array().unwrap().iter().map(|a| a["subject"].as_str().unwrap().to_owned()).collect();
-        subjects.sort();
-        subjects
-    };
-    let (quota, rate) = (format!("daily-quota:{}", key.id.as_str()), format!("minute-rate:{}", key.id.as_str()));
-    stage.use_key(&key, 1);
-    stage.look().await;
-    // Two minutes at 90 are a burst, three are a habit.
-    for minute in 1..=3 {
-        stage.use_key(&key, 90);
-        stage.clock.forward(SignedDuration::from_secs(60));
-        stage.look().await;
-        assert_eq!(subjects().await.contains(&rate), minute == 3, "{minute}");
-    }
-    assert!(!subjects().await.contains(&quota));
-    stage.use_key(&key, 529);
-    stage.look().await;
-    assert_eq!(subjects().await, [quota, rate]);
-    stage.clock.forward(SignedDuration::from_hours(13));
-    stage.look().await;
-    assert_eq!(subjects().await, Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_months_allowance_is_told_at_four_fifths() {
-    let stage = Stage::set().await;
-    stage.app.publish("echo", "echo").await;
-    let allow = async |runs: u64| {
-        let change =
-            stage.app.manage(Method::PATCH, "/groups/acme").json(&json!({"allowance": {"runs_per_month": runs}}));
-        assert_eq!(Answer::to(change).await.status, 200);
-    };
-    allow(5).await;
-    for run in 1..=4 {
-        stage.app.post("/groups/acme/flows/echo/run", json!({})).await;
-        stage.look().await;
-        assert_eq!(stage.app.get(ALERTS).await.as_array().unwrap().len(), usize::from(run == 4));
-    }
-    assert_eq!(only(&stage.app, ALERTS).await["subject"], "allowance");
-    allow(50).await;
-    stage.look().await;
-    assert_eq!(only(&stage.app, ALERTS).await["state"], "closed");
-}
-
-#[tokio::test]
-async fn a_connection_whose_app_refuses_it_twice_is_told_until_it_works() {
-    let crm = StandIn::crm("the-right-token").await;
-    let exempt = crm.address.to_string();
-    let app = TestApp::with(|settings| settings.egress.allow_private = vec![exempt.parse().unwrap()]).await;
-    app.install("hubspot").await;
-    app.publish("update-lead-status", "update-lead-status").await;
-    let connection = |name: &str, token: &str| json!({"name": name, "connector": "hubspot", "config": {"api_url": crm.url()}, "secrets": {"token": token}});
-    let broken = app.connect("update-lead-status", "crm", connection("crm", "the-wrong-token")).await;
-    let (key, trigger) = (app.key("crm").await, app.trigger("update-lead-status", json!({})).await);
-    let event =
-        json!({"deal": {"id": "9001", "stage": "closedwon"}, "contact": {"email": "ada@example.com"}}).to_string();
-    app.fire(&trigger, &key, event.clone()).await;
-    assert_eq!(app.get(ALERTS).await, json!([]));
-    app.fire(&trigger, &key, event).await;
-    let alerts = app.until(ALERTS, |alerts| alerts != &json!([])).await;
-    assert_eq!((&alerts[0]["kind"], &alerts[0]["details"]["name"]), (&json!("connection_broken"), &json!("crm")));
-    assert_eq!(alerts[0]["subject"], format!("connection:{}", broken["id"].as_str().unwrap()));
-    let service = app.app().service();
-    let connection = service
-        .catalog()
-        .connections
-        .get(&broken["id"].as_str().unwrap().parse::<ConnectionId>().unwrap())
-        .cloned()
-        .unwrap();
-    service.alert_connection_restored(&connection).await.unwrap();
-    assert_eq!(only(&app, ALERTS).await["state"], "closed");
 }

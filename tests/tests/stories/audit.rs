@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use headgate::store::{Batch, Database, Options, Store as _};
+use headgate::store::{Batch, Database, Options};
 use headgate_tests::{Answer, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};

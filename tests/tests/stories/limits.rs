@@ -299,7 +299,8 @@ async fn an_api_key_manages_within_its_scopes_and_limits() {
         ("authorization", format!("Bearer {}", &key[..key.len() - 1]), "malformed_api_key"),
         ("authorization", "Key=nonsense".to_owned(), "malformed_api_key"),
         ("x-api-key", "nonsense".to_owned(), "malformed_api_key"),
-        ("authorization", "Bearer nonsense".to_owned(), "invalid_token"),
+        ("authorization", "Bearer sk-nonsense".to_owned(), "malformed_api_key"),
+        ("authorization", "Bearer a.b.c".to_owned(), "invalid_token"),
         ("authorization", "Basic c2VuZGVyOnNlY3JldA==".to_owned(), "invalid_token"),
     ] {
         let (status, got, message) = Answer::to(flows().header(name, value.as_str())).await.problem();

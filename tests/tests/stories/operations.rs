@@ -10,10 +10,10 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 /// Ids and names by the words that stand for them in paths and bodies.
-type Things = BTreeMap<&'static str, String>;
+pub(super) type Things = BTreeMap<&'static str, String>;
 
 /// What an operation is called with, besides its path. Words in braces stand for things.
-enum Content {
+pub(super) enum Content {
     Nothing,
     Json(&'static str),
     Module(&'static str),
@@ -22,7 +22,7 @@ use Content::{Json, Module, Nothing};
 
 /// Operations that bring a session, and so want none. They answer 401 to whoever has no right to one; those of an OpenID
 /// provider 404, as none is set up.
-const OPEN: &[(&str, &str, Content)] = &[
+pub(super) const OPEN: &[(&str, &str, Content)] = &[
     (
         "POST",
         "/auth/setup",
@@ -36,7 +36,7 @@ const OPEN: &[(&str, &str, Content)] = &[
 ];
 
 /// Each other operation once, those that end things last.
-const OPERATIONS: &[(&str, &str, Content)] = &[
+pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups", Nothing),
     ("POST", "/groups", Json(r#"{"name": "third"}"#)),
     ("GET", "/groups/{group}", Nothing),
@@ -153,20 +153,20 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
 }
 
 /// Ids and names of the right form that nobody has.
-fn made_up(word: &str) -> String {
+pub(super) fn made_up(word: &str) -> String {
     match word {
         "key" => "a".repeat(12),
         "connection" | "spare" => format!("con_{}", "a".repeat(20)),
         "flow" => format!("flw_{}", "a".repeat(20)),
         "trigger" => format!("trg_{}", "a".repeat(20)),
         "member" | "stranger" => "nobody@example.com".to_owned(),
-        "alert" => format!("alr_{}", "a".repeat(20)),
+        "alert" | "server_alert" => format!("alr_{}", "a".repeat(20)),
         "run" => "01890000-0000-7000-8000-000000000000".to_owned(),
         _ => "nothing".to_owned(),
     }
 }
 
-fn fill(text: &str, things: &Things) -> String {
+pub(super) fn fill(text: &str, things: &Things) -> String {
     things.iter().fold(text.to_owned(), |text, (word, thing)| text.replace(&format!("{{{word}}}"), thing))
 }
 
@@ -180,7 +180,7 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), thing
     }
 }
 
-async fn document(app: &TestApp) -> Value {
+pub(super) async fn document(app: &TestApp) -> Value {
     Answer::to(app.client().get(format!("{}/api/v1/openapi.json", app.url()))).await.json()
 }
 
@@ -195,25 +195,61 @@ async fn the_openapi_document_is_as_it_was_reviewed() {
 #[tokio::test]
 async fn every_operation_is_in_the_table() {
     let app = TestApp::start().await;
+    let mut listed: Vec<_> = OPERATIONS.iter().chain(OPEN).map(described_as).collect();
+    listed.sort();
+    assert_eq!(described(&document(&app).await), listed);
+}
+
+#[tokio::test]
+async fn every_body_of_every_operation_has_an_example() {
+    let app = TestApp::start().await;
     let document = document(&app).await;
+    let mut without = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let answers = operation["responses"].as_object().unwrap().values();
+            let bodies = [&operation["requestBody"]].into_iter().chain(answers);
+            let media = bodies.filter_map(|body| body["content"].as_object()).flatten();
+            let json = media.filter(|(media, _)| media.ends_with("json"));
+            if json.into_iter().any(|(_, body)| !shows_an_example(&document, &body["schema"], 0)) {
+                without.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert_eq!(without, [""; 0]);
+}
+
+/// Whether a schema, or a part of it, has an example.
+fn shows_an_example(document: &Value, schema: &Value, depth: usize) -> bool {
+    if let Some(path) = schema["$ref"].as_str() {
+        return depth < 8 && shows_an_example(document, document.pointer(&path[1..]).unwrap(), depth + 1);
+    }
+    let parts = ["allOf", "oneOf", "anyOf"].into_iter().filter_map(|parts| schema[parts].as_array()).flatten();
+    let parts = parts.chain(schema["properties"].as_object().into_iter().flat_map(|named| named.values()));
+    schema.get("example").is_some()
+        || schema.get("examples").is_some()
+        || parts.chain(schema.get("items")).any(|part| shows_an_example(document, part, depth))
+}
+
+/// The operations of the document, such as `GET /groups/{group}`, in order.
+pub(super) fn described(document: &Value) -> Vec<String> {
     let mut described = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         let path = path.strip_prefix("/api/v1").unwrap();
         described
             .extend(operations.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())));
     }
-    let listed = OPERATIONS.iter().chain(OPEN).map(|(method, path, _)| format!("{method} {}", described_as(path)));
-    let mut listed: Vec<_> = listed.collect();
     described.sort();
-    listed.sort();
-    assert_eq!(described, listed);
+    described
 }
 
-/// A path as the document has it.
-fn described_as(path: &str) -> String {
-    [("{spare}", "{connection}"), ("{member}", "{user}"), ("{stranger}", "{user}"), ("{server_alert}", "{alert}")]
-        .iter()
-        .fold(path.to_owned(), |path, (word, described)| path.replace(word, described))
+/// An operation of the tables as the document names it.
+pub(super) fn described_as((method, path, _): &(&str, &str, Content)) -> String {
+    let path =
+        [("{spare}", "{connection}"), ("{member}", "{user}"), ("{stranger}", "{user}"), ("{server_alert}", "{alert}")]
+            .iter()
+            .fold((*path).to_owned(), |path, (word, described)| path.replace(word, described));
+    format!("{method} {path}")
 }
 
 #[tokio::test]
@@ -238,7 +274,7 @@ async fn every_operation_wants_the_token() {
         assert_eq!((answer.status, answer.problem().1.as_str()), (401, "missing_token"), "{name}");
         let cut = &app.token()[..app.token().len() - 1];
         for (wrong, code) in
-            [("nonsense", "invalid_token"), (cut, "invalid_token"), ("hg_live_cut", "malformed_api_key")]
+            [("nonsense", "malformed_api_key"), (cut, "invalid_token"), ("hg_live_cut", "malformed_api_key")]
         {
             let answer = Answer::to(request(&app, operation, &things).bearer_auth(wrong)).await;
             assert_eq!((answer.status, answer.problem().1.as_str()), (401, code), "{name}");

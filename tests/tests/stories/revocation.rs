@@ -104,6 +104,35 @@ async fn a_key_revoked_under_load_lets_nothing_in_after_the_answer() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_with_an_overlap_fails_no_call() {
+    let seconds = Arc::new(AtomicI64::new(1_800_000_000));
+    let hands = seconds.clone();
+    let clock = Arc::new(move || Timestamp::from_second(hands.load(Ordering::Relaxed)).unwrap());
+    let app = TestApp::with_clock(clock, |_| {}).await;
+    app.publish("mirror", "mirror").await;
+    let (old, trigger) = (app.key("crm").await, app.trigger("mirror", json!({})).await);
+
+    let old_load = Load::on(&app, &trigger, &old);
+    old_load.run_for(ENOUGH / 4).await;
+    let made = app.post("/groups/acme/api-keys/crm/rotate", json!({"overlap": "24h"})).await;
+    let new = Key { secret: made["api_key"].as_str().unwrap().to_owned(), ..old.clone() };
+    assert_ne!(new.secret, old.secret);
+    let new_load = Load::on(&app, &trigger, &new);
+    new_load.run_for(ENOUGH / 4).await;
+    old_load.run_for(ENOUGH / 4).await;
+    for (seen, which) in [(old_load.stop().await, "old"), (new_load.stop().await, "new")] {
+        let failed = seen.iter().filter(|(_, status)| *status != 200).count();
+        assert_eq!(failed, 0, "of {} calls with the {which} value", seen.len());
+    }
+
+    for (passed, old_status) in [(24 * 3600 - 1, 200), (24 * 3600, 401)] {
+        seconds.store(1_800_000_000 + passed, Ordering::Relaxed);
+        assert_eq!(app.fire(&trigger, &old, "").await.status(), old_status);
+        assert_eq!(app.fire(&trigger, &new, "").await.status(), 200);
+    }
+}
+
 #[tokio::test]
 async fn a_key_revoked_while_the_body_comes_in_runs_nothing() {
     let (app, key, trigger) = stage().await;
@@ -132,6 +161,29 @@ async fn a_key_revoked_while_the_body_comes_in_runs_nothing() {
         let more = app.get("/groups/acme/runs").await.as_array().unwrap().len() - runs;
         assert_eq!(more, usize::from(change == "enable"), "{change}");
     }
+}
+
+#[tokio::test]
+async fn a_key_revoked_while_the_body_comes_in_changes_nothing() {
+    let app = TestApp::start().await;
+    let manager = json!({"name": "manager", "scopes": ["keys:manage"]});
+    let manager = app.post("/groups/acme/api-keys", manager).await["api_key"].as_str().unwrap().to_owned();
+    let mut slow = TcpStream::connect(app.app().address()).await.unwrap();
+    let body = r#"{"name": "heir", "scopes": ["keys:manage"]}"#;
+    let head = format!(
+        "POST /api/v1/groups/acme/api-keys HTTP/1.1\r\nhost: headgate\r\nauthorization: Bearer {manager}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut asked = [0; 25];
+    slow.read_exact(&mut asked).await.unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&asked));
+    app.post("/groups/acme/api-keys/manager/revoke", json!({})).await;
+    slow.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 Unauthorized") && answer.contains("revoked_api_key"), "{answer}");
+    assert_eq!(app.get("/groups/acme/api-keys").await.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use headgate::domain::permission::Action;
 use headgate::service::access::Actor;
+use headgate::service::audit::AuditQuery;
 use headgate_tests::{Answer, OPERATOR, PASSWORD, TestApp, logs};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -95,7 +96,7 @@ async fn a_refresh_token_that_is_used_twice_ends_the_session() {
     assert_eq!((status(&app, &next).await, refresh(&app, &next).await.status), (401, 401), "the whole family ended");
     assert_eq!(status(&app, &other).await, 200, "another login of the same person goes on");
 
-    let entries = app.app().service().list_server_audit(&Actor::system(), None, 10).unwrap();
+    let entries = app.app().service().list_server_audit(&Actor::system(), &AuditQuery::default()).unwrap().entries;
     let entry = entries.iter().find(|entry| entry.action == Action::EndStolenSession.as_str()).unwrap();
     let session = &entry.changes[0].id;
     assert_eq!(logs::lines_with(&["a refresh token was used twice", session]).len(), 1);

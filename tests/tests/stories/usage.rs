@@ -36,6 +36,21 @@ fn figures(tally: &Value) -> [u64; 3] {
 }
 
 #[tokio::test]
+async fn another_groups_key_has_no_usage_here() {
+    let (app, _clock) = app().await;
+    let (key, trigger) = with_flow(&app).await;
+    app.post("/groups", json!({"name": "rival"})).await;
+    assert_eq!(app.fire(&trigger, &key, "hello").await.status(), 200);
+    app.until("/groups/acme/api-keys/erp/usage", |usage| usage["requests"] == 1).await;
+    // What waits in memory and what was written.
+    for _ in 0..2 {
+        let answer = Answer::to(app.manage(Method::GET, &format!("/groups/rival/api-keys/{}/usage", key.id))).await;
+        assert_eq!(answer.problem().0, 404, "{}", answer.text());
+        app.app().service().write_usage().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_keys_requests_are_counted_by_hour_day_and_flow() {
     let (app, clock) = app().await;
     let (key, trigger) = with_flow(&app).await;

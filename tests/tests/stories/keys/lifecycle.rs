@@ -13,7 +13,8 @@ async fn a_value_is_shown_once() {
         for key in [&key, &again] {
             assert!(!shown.contains(&secret(key)), "{shown}");
         }
-        assert!(!shown.contains("hash"), "{shown}");
+        // The audit log masks hashes, and its entries have one of their own.
+        assert!(path == "/crm/investigate" || !shown.contains("hash"), "{shown}");
         assert!(shown.contains(&format!("hg_live_{}\"", key.id)), "{shown}");
     }
 }

@@ -60,20 +60,30 @@ async fn an_investigation_shows_everything_about_a_key_in_one_view() {
     house.app.trigger("mirror", json!({"keys": ["crm"]})).await;
     house.change("crm", json!({"description": "CRM"})).await;
     house.renew("crm", "rotate", json!({})).await;
-    let found = house.app.get("/groups/acme/api-keys/crm/investigate").await;
+    assert_eq!(house.knock(&key).await, ok());
+    let page = "/groups/acme/api-keys/crm/investigate";
+    let found = house.app.until(page, |found| found["usage"]["requests"] == 1).await;
     assert_eq!((&found["id"], &found["name"]), (&json!(key.id), &json!("crm")));
+    assert_eq!((&found["flows"][0]["name"], &found["flows"][0]["succeeded"]), (&json!("mirror"), &json!(1)));
+    assert_eq!(
+        (&found["addresses"][0]["address"], &found["addresses"][0]["requests"]),
+        (&json!("127.0.0.1"), &json!(1))
+    );
     let actions = ["api-key.rotate", "api-key.update", "trigger.create", "api-key.create"];
     assert_eq!(names(&found["audit"], "action"), actions);
     assert_eq!(names(&found["used_by"]["flows"], "name"), ["mirror"]);
     assert_eq!(found["older_audit"], false);
     let texts = |field: &str| found[field].as_array().unwrap().iter().map(ToString::to_string).collect::<String>();
-    for finding in ["every network", "never expires", "2 values", "1 flows"] {
+    for finding in ["it made 1 requests", "every network", "never expires", "2 values", "Flows it can run: 1"] {
         assert!(texts("findings").contains(finding), "{found}");
     }
     assert_eq!(found["next_steps"].as_array().unwrap().len(), 5);
     assert!(texts("next_steps").contains("headgate keys revoke crm"), "{found}");
     house.app.post("/groups/acme/api-keys/crm/revoke", json!({})).await;
-    let found = house.app.get("/groups/acme/api-keys/crm/investigate").await;
+    assert_eq!(house.knock(&key).await, refused("revoked_api_key"));
+    let found = house.app.get(page).await;
+    let findings = found["findings"].to_string();
+    assert!(findings.contains("presented 1 times in the last minutes and refused"), "{findings}");
     assert!(found["next_steps"][0].as_str().unwrap().contains("is revoked already"), "{found}");
 }
 
