@@ -275,6 +275,16 @@ impl Service {
     }
 }
 
+/// The longest description of anything, in characters: it lies in memory and in the audit log.
+const MAX_DESCRIPTION: usize = 1000;
+
+fn check_description(text: &str) -> Result<(), ServiceError> {
+    if text.chars().count() <= MAX_DESCRIPTION {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(format!("A description has at most {MAX_DESCRIPTION} characters. Write a shorter one")))
+}
+
 /// How often old runs are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 

@@ -13,6 +13,7 @@ use crate::domain::trigger::HttpSettings;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
+use crate::service::check_description;
 use crate::service::error::ServiceError;
 use crate::service::record::{Record, decode, encode};
 use crate::service::vault::random;
@@ -59,6 +60,7 @@ impl Service {
         name: Name,
         description: String,
     ) -> Result<Arc<Flow>, ServiceError> {
+        check_description(&description)?;
         let mut edit = self.edit(actor, group, Action::CreateFlow).await?;
         if edit.catalog().flow(group, name.as_str()).is_some() {
             let message =

@@ -170,7 +170,7 @@ impl Service {
         let challenge = challenge.ok_or_else(|| {
             ServiceError::Invalid("code_challenge must be the SHA-256 of a verifier, in base64url".to_owned())
         })?;
-        self.login.limits.attempt(address, None, self.now())?;
+        self.login.beginnings.attempt(address, None, self.now())?;
         let (state, nonce) = (random_text(SECRET_LENGTH, random), random_text(SECRET_LENGTH, random));
         let (page, verifier) = provider.page(&state, &nonce, self.now()).await?;
         let expires = self.now().checked_add(LOGIN_TIME).unwrap_or(Timestamp::MAX);
@@ -227,8 +227,6 @@ impl Service {
         }
         let logged_in = self.begin_session(&mut edit, user, session, address)?;
         edit.save().await?;
-        // Its beginning was counted, too.
-        self.login.limits.succeeded(&attempt);
         self.login.limits.succeeded(&attempt);
         Ok(logged_in)
     }

@@ -76,6 +76,8 @@ pub(super) struct Login {
     pub(super) settings: UsersSettings,
     pub(super) passwords: Passwords,
     pub(super) limits: LoginLimits,
+    /// Beginnings of logins at the provider: no password is guessed by them, so that they close nothing else.
+    pub(super) beginnings: LoginLimits,
     pub(super) tokens: Tokens,
 }
 
@@ -83,7 +85,8 @@ impl Login {
     pub(super) fn new(settings: UsersSettings, tokens: Tokens) -> Self {
         let (account, address) = (settings.login_attempts, settings.login_attempts_per_address);
         let limits = LoginLimits::new(account, address, settings.login_window);
-        Self { settings, passwords: Passwords::default(), limits, tokens }
+        let beginnings = LoginLimits::new(account, address.saturating_mul(10), settings.login_window);
+        Self { settings, passwords: Passwords::default(), limits, beginnings, tokens }
     }
 }
 

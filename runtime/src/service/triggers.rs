@@ -16,6 +16,7 @@ use crate::domain::trigger::{HttpSettings, HttpTrigger, Respond, RoutingKey, Sig
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::api_keys::KeyState;
+use crate::service::check_description;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::flows;
@@ -75,6 +76,7 @@ impl Service {
             wanted.keys.get_or_insert_with(|| Some(Vec::new()));
         }
         let description = wanted.description.take().unwrap_or_default();
+        check_description(&description)?;
         let mut edit = self.edit(actor, group, Action::CreateTrigger).await?;
         let (settings, new_key) =
             self.change_settings(&mut edit, actor, group, &id, HttpSettings::initial(), wanted).await?;
@@ -107,6 +109,7 @@ impl Service {
         let before = trigger.as_ref().map_or(&flow.execute.settings, |trigger| &trigger.settings);
         let before = HttpSettings::clone(before);
         let description = changes.description.take();
+        check_description(description.as_deref().unwrap_or_default())?;
         let (settings, new_key) = self.change_settings(&mut edit, actor, group, id, before, changes).await?;
         let settings = Arc::new(settings);
         let changed = match trigger {

@@ -306,6 +306,21 @@ async fn runs_are_listed_newest_first_and_page_by_page() {
 }
 
 #[tokio::test]
+async fn descriptions_are_bounded() {
+    let app = TestApp::start().await;
+    app.post("/groups/acme/flows", json!({"name": "orders", "description": "d".repeat(1000)})).await;
+    let long = "d".repeat(1001);
+    for (path, body) in [
+        ("/groups/acme/flows", json!({"name": "more", "description": long})),
+        ("/groups/acme/flows/orders/triggers", json!({"description": long})),
+        ("/groups/acme/api-keys", json!({"name": "erp", "description": long})),
+    ] {
+        let (status, message) = refused(&app, Method::POST, path, body).await;
+        assert_eq!((status, message.contains("at most 1000 characters")), (400, true), "{path}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_whole_when_its_caller_goes_away() {
     use headgate::domain::permission::Action;
     use headgate::service::access::Actor;

@@ -28,7 +28,8 @@ pub(super) enum Source {
 /// Failures of a source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {
-    since: Timestamp,
+    /// When the first one was.
+    pub(super) since: Timestamp,
     /// Since then.
     pub(super) count: u64,
     /// Since this was taken last.

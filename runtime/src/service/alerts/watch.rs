@@ -38,6 +38,11 @@ pub(super) struct Watch {
     pruned: Option<Day>,
 }
 
+/// Addresses with failures that are told apart in alerts at a time.
+const MAX_TOLD_APART: usize = 20;
+/// Closed alerts kept of a group, or of the server.
+const MAX_CLOSED: usize = 5_000;
+
 /// A key's present minute, and how many before it were close to its limit.
 struct Rate {
     since: Timestamp,
@@ -147,7 +152,8 @@ impl Service {
     fn failures_found(&self, catalog: &Catalog, now: Timestamp) -> Vec<Finding> {
         let within = self.failures_within();
         let found = self.alerts.failures.take(self.alerts.settings.failed_authentications, now, within);
-        found.into_iter().map(|(source, failed)| failures_finding(catalog, source, &failed, within)).collect()
+        let found = together(found).into_iter();
+        found.map(|(source, failed)| failures_finding(catalog, source, &failed, within)).collect()
     }
 
     /// Keys that are used more than is usual, or close to their limits.
@@ -228,6 +234,7 @@ impl Service {
     async fn prune_alerts(&self, now: Timestamp) -> Result<(), ServiceError> {
         let keep = SignedDuration::from_hours(24 * i64::from(self.alerts.settings.keep_days));
         let mut after: Option<String> = None;
+        let mut closed_of: HashMap<String, usize> = HashMap::new();
         loop {
             let page = self.store.scan(ALERTS, after.as_deref(), PAGE);
             let page = page.map_err(ServiceError::internal("looking for old alerts"))?;
@@ -236,7 +243,12 @@ impl Service {
             let mut batch = Batch::new();
             for (key, record) in &page {
                 let alert: Alert = decode(&record.value)?;
-                if alert.closed.is_some_and(|closed| now.duration_since(closed) > keep) {
+                let Some(closed) = alert.closed else { continue };
+                // The newest come first.
+                let group = alert.cause.group.map(|group| group.to_string()).unwrap_or_default();
+                let count = closed_of.entry(group).or_default();
+                *count += 1;
+                if now.duration_since(closed) > keep || *count > MAX_CLOSED {
                     batch = batch.delete(key.clone());
                 }
             }
@@ -317,6 +329,24 @@ fn of_key(key: &ApiKey, kind: AlertKind, subject: Subject, message: String, deta
     Finding { cause, environment: Some(key.environment.clone()), message, details, more: 1 }
 }
 
+/// Failures from few addresses are told apart; whoever sends from many is one cause, and not a storm of alerts.
+fn together(found: Vec<(Source, Failed)>) -> Vec<(Source, Failed)> {
+    let (addresses, mut found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(source, _)| !matches!(source, Source::Key(_)));
+    if addresses.len() <= MAX_TOLD_APART {
+        found.extend(addresses);
+        return found;
+    }
+    let all = addresses.into_iter().map(|(_, failed)| failed).reduce(|sum, failed| Failed {
+        count: sum.count + failed.count,
+        fresh: sum.fresh + failed.fresh,
+        last: sum.last.max(failed.last),
+        ..sum
+    });
+    found.extend(all.map(|all| (Source::ManyAddresses, all)));
+    found
+}
+
 fn failures_finding(catalog: &Catalog, source: Source, failed: &Failed, within: SignedDuration) -> Finding {
     let minutes = within.as_secs() / 60;
     let (times, kind) = (failed.count, AlertKind::FailedAuthentication);
@@ -347,4 +377,27 @@ fn failures_finding(catalog: &Catalog, source: Source, failed: &Failed, within: 
     let details =
         json!({"key": key.id, "name": key.name, "failures": times, "address": failed.address, "last": failed.last});
     Finding { more: failed.fresh, ..of_key(key, kind, Subject::Key(key.id), text, details) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_from_many_addresses_are_one_cause() {
+        let failed = |count| Failed {
+            since: Timestamp::UNIX_EPOCH,
+            count,
+            fresh: count,
+            last: Timestamp::UNIX_EPOCH,
+            address: None,
+        };
+        let from = |number: u8| (Source::of(std::net::Ipv4Addr::new(10, 0, 0, number).into()), failed(20));
+        let key = (Source::Key("abcdefghij12".parse().unwrap()), failed(30));
+        let few: Vec<_> = (1..=20).map(from).chain([key]).collect();
+        assert_eq!(together(few).len(), 21);
+        let many = together((1..=21).map(from).chain([key]).collect());
+        let counts: Vec<_> = many.iter().map(|(source, failed)| (*source, failed.count, failed.fresh)).collect();
+        assert_eq!(counts, [(key.0, 30, 30), (Source::ManyAddresses, 420, 420)]);
+    }
 }

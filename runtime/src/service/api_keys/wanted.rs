@@ -12,11 +12,10 @@ use crate::domain::id::{Environment, GroupId, Name};
 use crate::domain::permission::{Scope, ScopeSet};
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
+use crate::service::check_description;
 use crate::service::error::ServiceError;
 use crate::service::flows;
 
-/// The longest description, in characters: a server may have a million keys.
-const MAX_DESCRIPTION: usize = 1000;
 /// Flows a key can be for, and networks it can be used from: both are held in memory and searched at each request.
 const MAX_SELECTED: usize = 1000;
 const MAX_NETWORKS: usize = 100;
@@ -217,10 +216,7 @@ pub(super) fn check_name(catalog: &Catalog, group: &GroupId, name: &Name) -> Res
 }
 
 pub(super) fn description(text: String) -> Result<Box<str>, ServiceError> {
-    if text.chars().count() > MAX_DESCRIPTION {
-        let message = format!("A key's description has at most {MAX_DESCRIPTION} characters. Write a shorter one");
-        return Err(ServiceError::Invalid(message));
-    }
+    check_description(&text)?;
     Ok(text.into())
 }
 
