@@ -124,6 +124,8 @@ impl Door<'_> {
     pub fn admit(&self, call: &Call<'_>) -> Result<Admitted, ServiceError> {
         let key = self.authenticate(call.presented)?;
         call.seen.key(&key);
+        // First, so that a key that was carried off tells nothing more elsewhere.
+        check_network(&key, call.address)?;
         let (trigger, flow, settings) = self.addressed(call.target, &key)?;
         call.seen.flow(&flow.id);
         check_place(settings, call.presented)?;
@@ -139,7 +141,6 @@ impl Door<'_> {
         if !settings.keys.accepts(&key.id) {
             return Err(Denial::Trigger { key: key.name.clone() }.into());
         }
-        check_network(&key, call.address)?;
         let publication = flow
             .published
             .get(&key.environment)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::domain::flow::Publication;
+use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{Environment, FlowId, GroupId};
-use crate::domain::permission::Action;
+use crate::domain::permission::{Action, Denial, Scope};
 use crate::domain::run::Run;
 use crate::domain::trigger::Respond;
 use crate::service::Service;
-use crate::service::access::Actor;
+use crate::service::access::{Actor, Who};
 use crate::service::error::ServiceError;
 use crate::service::executor::{Caller, Firing};
 use crate::service::queue::{QueuedRun, queue_prefix};
@@ -58,6 +58,7 @@ impl Service {
         let flow = self.flow_for(actor, group, flow, Action::RunOnce)?;
         self.check_environment(group, &once.environment)?;
         actor.authorise_environment(&once.environment)?;
+        check_key(actor, &flow, &once)?;
         let publication = match (once.version, flow.published.get(&once.environment)) {
             (None, Some(publication)) => publication.clone(),
             (wanted, _) => {
@@ -183,6 +184,20 @@ impl Service {
             (None, None) => Err(ServiceError::NotFound { what: "Run" }),
         }
     }
+}
+
+/// A key runs what its flow's execute trigger would run for it; drafts are for keys that may change flows.
+fn check_key(actor: &Actor, flow: &Flow, once: &RunOnce) -> Result<(), Denial> {
+    let Who::Key(key) = actor.who() else { return Ok(()) };
+    if !flow.execute.settings.keys.accepts(&key.id) {
+        return Err(Denial::Trigger { key: key.name.clone() });
+    }
+    let published = flow.published.get(&once.environment);
+    let is_published = published.is_some_and(|published| once.version.is_none_or(|wanted| wanted == published.version));
+    if is_published || key.scopes.has(Scope::FlowsWrite) {
+        return Ok(());
+    }
+    Err(Denial::NotPublished { flow: flow.name.clone(), environment: once.environment.clone() })
 }
 
 /// Whether somebody sees a run of a group whose runs they may read.

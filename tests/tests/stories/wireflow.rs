@@ -63,6 +63,29 @@ async fn a_key_that_only_runs_flows_cannot_change_them() {
 }
 
 #[tokio::test]
+async fn run_once_with_a_key_runs_what_its_trigger_would_run() {
+    let app = TestApp::start().await;
+    let flow = app.publish("mirror", "mirror").await;
+    app.push("mirror", "echo").await;
+    let runs = key(&app, json!({"name": "runs", "scopes": ["flows:execute"]})).await;
+    let writes = key(&app, json!({"name": "writes", "scopes": ["flows:execute", "flows:write"]})).await;
+    let run = async |key: &str, version: Value| {
+        let body = json!({"environment": "production", "version": version, "event": {}});
+        let answer = Answer::to(manage(&app, key, Method::POST, "/flows/mirror/run").json(&body)).await;
+        if answer.status == 200 { answer.json()["version"].to_string() } else { answer.problem().1 }
+    };
+    assert_eq!((run(&runs, Value::Null).await, run(&runs, json!(1)).await), ("1".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (run(&runs, json!(2)).await.as_str(), run(&writes, json!(2)).await.as_str()),
+        ("flow_not_published", "2")
+    );
+    let trigger = format!("/groups/acme/flows/mirror/triggers/{}", flow["execute_trigger"].as_str().unwrap());
+    let closed = app.manage(Method::PATCH, &trigger).json(&json!({"keys": []}));
+    assert_eq!(Answer::to(closed).await.status, 200);
+    assert_eq!(run(&runs, Value::Null).await, "key_not_accepted");
+}
+
+#[tokio::test]
 async fn a_key_is_only_shown_once() {
     let app = TestApp::start().await;
     let value = key(&app, json!({"name": "once"})).await;

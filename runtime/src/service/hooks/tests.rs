@@ -266,13 +266,13 @@ fn the_order_of_what_is_said() {
     house.published.clear();
     let obstacles: [Obstacle; 9] = [
         ("API key has been revoked", |house| house.key.revoked = None),
+        ("The API key \"crm\" may not be used from", |house| house.key.networks = Box::default()),
         ("This URL does not take the API key", |house| house.settings.key_in_query = true),
         ("This URL takes ", |house| _ = house.settings.methods.insert("POST".to_owned())),
         ("Wrong environment", |house| house.key.environment = Environment::production()),
         ("The API key \"crm\" has no scope flows:execute", |house| house.key.scopes = ScopeSet::all()),
         ("The API key \"crm\" has no permission for this flow", |house| house.key.permission = KeyPermission::AllFlows),
         ("This trigger does not accept", |house| house.settings.keys = AcceptedKeys::All),
-        ("The API key \"crm\" may not be used from", |house| house.key.networks = Box::default()),
         ("The flow \"orders\" is not published", |house| house.published = vec![Environment::production()]),
     ];
     for (said, clear) in obstacles {
