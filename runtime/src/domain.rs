@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod api_key;
+pub mod app_registration;
 pub mod audit;
 pub mod connection;
 pub mod connector;
@@ -10,6 +11,7 @@ pub mod flow;
 pub mod grant;
 pub mod group;
 pub mod id;
+pub mod oauth;
 pub mod permission;
 pub mod run;
 pub mod scrub;

@@ -32,12 +32,18 @@ pub fn complete(mut manifest: Manifest, version: &str, methods: Vec<Method>) -> 
 // Each of these asks of a type only what it needs itself, so that a missing derive is told once.
 
 /// A method as the manifest has it.
-pub fn method<I: JsonSchema, O: JsonSchema>(name: &str, description: &str, idempotent: bool) -> Method {
+pub fn method<I: JsonSchema, O: JsonSchema>(
+    name: &str,
+    description: &str,
+    idempotent: bool,
+    scopes: &[&str],
+) -> Method {
     let settings = SchemaSettings::draft2020_12;
     Method {
         name: name.to_owned(),
         description: description.to_owned(),
         idempotent,
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         input: plain(settings().for_deserialize().into_generator().into_root_schema_for::<I>()),
         output: plain(settings().for_serialize().into_generator().into_root_schema_for::<O>()),
     }

@@ -155,7 +155,7 @@ pub use headgate_manifest as manifest;
 /// Makes the functions of an `impl` block the methods of a connector.
 ///
 /// The block has `fn manifest() -> Manifest`, and functions `fn name(input: Input) -> Result<Output>` with `#[method]`
-/// or `#[method(idempotent)]`; input and output derive `Serialize`, `Deserialize` and `JsonSchema`. Beside the block
+/// or `#[method(idempotent)]`, and with `scopes("one", "or this one")` where it needs one of these; input and output derive `Serialize`, `Deserialize` and `JsonSchema`. Beside the block
 /// the macro makes an implementation of [`trait@Connector`], `Client` and `Calls`. Other functions stay as they are.
 pub use headgate_sdk_macros::connector;
 /// Makes a function `fn name(event: Event<Data>) -> Result<Answer>` a flow.
@@ -167,7 +167,7 @@ pub use response::{IntoResponse, Response};
 /// What most flows and connectors use.
 pub mod prelude {
     pub use crate::connection::config;
-    pub use crate::manifest::{Auth, ConfigField, Manifest, SecretField};
+    pub use crate::manifest::{Auth, ConfigField, Manifest, Oauth, Placement, ScopeField, SecretField, Verification};
     pub use crate::{Blob, Body, Call, Connection, Error, Event, Response, Result, call_all, http, log, run};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Subcommand;
-use headgate_manifest::{Auth, AuthKind};
+use headgate_manifest::Auth;
 
 use crate::cli::output::{facts, short_digest, size, table, time};
 use crate::cli::{CliError, Context, push};
@@ -92,11 +92,8 @@ fn fields(connector: &ConnectorView) -> Vec<[String; 4]> {
         ["--config".to_owned(), field.name.clone(), needed.to_owned(), field.title.clone()]
     });
     let secrets = connector.manifest.auth.iter().flat_map(|auth: &Auth| {
-        let fields = match &auth.kind {
-            AuthKind::ApiKey { fields, .. } => fields.as_slice(),
-            AuthKind::None => &[],
-        };
-        fields
+        auth.kind
+            .fields()
             .iter()
             .map(|field| ["--secret".to_owned(), field.name.clone(), format!("auth {}", auth.id), field.title.clone()])
     });

@@ -1,19 +1,63 @@
 //! Connections: stored credentials of one connector, and what they may be used for.
 
+mod config;
+
 use std::collections::BTreeMap;
 
-use headgate_manifest::{Auth, AuthKind, Manifest, Placement};
+use headgate_manifest::{Auth, AuthKind, Manifest, Oauth, Placement, Verification};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::grant::UrlPrefix;
-use crate::domain::id::{ConnectionId, ConnectorName, Environment, GroupId, Name};
+use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, GroupId, Name, UserId};
 use crate::domain::scrub::MIN_SECRET;
 use crate::domain::sealed::Sealed;
+use config::check_config;
+
+pub use config::check_value;
 
 /// The longest secret or setting, in bytes.
 pub const MAX_VALUE: usize = 8 * 1024;
+
+/// How a connection authenticates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionKind {
+    /// Secrets that a person entered.
+    ApiKey,
+    /// OAuth through the server's app registration.
+    Oauth,
+    /// OAuth through an app registration of the group.
+    OauthAdvanced,
+    /// Not at all.
+    None,
+}
+
+/// What a connection may be used for: what the connector's manifest said when the connection was made. A manifest that
+/// says something else later needs an owner's consent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pins {
+    /// Where requests may go, with placeholders.
+    pub base_urls: Vec<String>,
+    /// Where the host puts the credentials.
+    pub placements: Vec<Placement>,
+    /// How tokens are got, where it is an OAuth connection.
+    pub oauth: Option<Oauth>,
+    /// The request that tells whether the connection works.
+    pub verification: Option<Verification>,
+}
+
+/// What an OAuth connection has besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OauthPart {
+    /// Whose client it uses.
+    pub registration: AppRegistrationId,
+    /// The scopes it asks for.
+    pub scopes: Vec<String>,
+    /// Who consented at the app; absent before anybody did, and for client credentials.
+    pub authorized_by: Option<UserId>,
+}
 
 /// A stored connection. Hosts and placements are pinned: they are those of the manifest at the time it was made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,14 +74,18 @@ pub struct Connection {
     pub connector: ConnectorName,
     /// Which of the connector's ways to authenticate it uses.
     pub auth: String,
-    /// Where requests may go.
+    /// Of which kind that is.
+    pub kind: ConnectionKind,
+    /// What it may be used for.
+    pub pins: Pins,
+    /// Where requests may go: the pinned base URLs, filled.
     pub base_urls: Vec<UrlPrefix>,
-    /// Where the host puts the credentials.
-    pub placements: Vec<Placement>,
     /// Non-secret settings.
     pub config: BTreeMap<String, String>,
     /// The secret fields.
     pub secrets: BTreeMap<String, Sealed>,
+    /// What it has besides as an OAuth connection.
+    pub oauth: Option<OauthPart>,
     /// When it was made.
     pub created: Timestamp,
 }
@@ -47,12 +95,16 @@ pub struct Connection {
 pub struct Pinned {
     /// The chosen way to authenticate.
     pub auth: String,
+    /// Of which kind that is.
+    pub kind: ConnectionKind,
+    /// What the connection may be used for.
+    pub pins: Pins,
     /// Where requests may go.
     pub base_urls: Vec<UrlPrefix>,
-    /// Where the host puts the credentials.
-    pub placements: Vec<Placement>,
     /// All non-secret settings, defaults included.
     pub config: BTreeMap<String, String>,
+    /// The scopes to ask for; empty where it is no OAuth connection.
+    pub scopes: Vec<String>,
 }
 
 /// The values entered for a connection do not fit the connector's manifest.
@@ -106,21 +158,87 @@ pub enum ConnectionError {
 
 /// Checks what somebody entered against a manifest and pins what the connection may be used for.
 ///
-/// `secrets` are the names and values of the secret fields; the values are only measured.
+/// `secrets` are the names and values of the secret fields; the values are only measured. `scopes` are those somebody
+/// chose; without them it is the manifest's default.
 pub fn pin(
     manifest: &Manifest,
     auth: Option<&str>,
     config: &BTreeMap<String, String>,
     secrets: &BTreeMap<String, &str>,
+    scopes: Option<&[String]>,
 ) -> Result<Pinned, ConnectionError> {
     let auth = choose_auth(manifest, auth)?;
-    let placements = check_secrets(auth, secrets)?;
-    let config = check_config(manifest, config)?;
-    let base_urls = manifest.base_urls.iter().map(|url| {
-        UrlPrefix::from_template(url, &config)
-            .map_err(|error| ConnectionError::BadUrl { url: url.clone(), reason: error.to_string() })
+    check_secrets(auth, secrets)?;
+    let config = check_config(manifest, auth, config)?;
+    let pins = Pins::of(manifest, auth);
+    let base_urls = pins.base_urls(&config)?;
+    let scopes = choose_scopes(auth, scopes)?;
+    Ok(Pinned { auth: auth.id.clone(), kind: (&auth.kind).into(), pins, base_urls, config, scopes })
+}
+
+impl From<&AuthKind> for ConnectionKind {
+    fn from(kind: &AuthKind) -> Self {
+        match kind {
+            AuthKind::ApiKey { .. } => Self::ApiKey,
+            AuthKind::Oauth(_) => Self::Oauth,
+            AuthKind::OauthAdvanced(_) => Self::OauthAdvanced,
+            AuthKind::None => Self::None,
+        }
+    }
+}
+
+impl ConnectionKind {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Oauth => "oauth",
+            Self::OauthAdvanced => "oauth_advanced",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Pins {
+    /// What a manifest says for one of its ways to authenticate.
+    pub fn of(manifest: &Manifest, auth: &Auth) -> Self {
+        Self {
+            base_urls: manifest.base_urls.clone(),
+            placements: auth.kind.placements().to_vec(),
+            oauth: auth.kind.oauth().cloned(),
+            verification: manifest.verification.clone(),
+        }
+    }
+
+    /// Where requests may go with these settings. A URL that waits for a setting which comes with the authorization is
+    /// left out until then.
+    pub fn base_urls(&self, config: &BTreeMap<String, String>) -> Result<Vec<UrlPrefix>, ConnectionError> {
+        let metadata = || self.oauth.iter().flat_map(|oauth| &oauth.metadata);
+        let waits = |url: &str| {
+            metadata()
+                .any(|told| !config.contains_key(&told.config) && url.contains(&format!("${{config.{}}}", told.config)))
+        };
+        let known = self.base_urls.iter().filter(|url| !waits(url));
+        let filled = known.map(|url| {
+            UrlPrefix::from_template(url, config)
+                .map_err(|error| ConnectionError::BadUrl { url: url.clone(), reason: error.to_string() })
+        });
+        filled.collect()
+    }
+}
+
+/// The scopes to ask for: what is required, and what was chosen or stands there by default.
+pub fn choose_scopes(auth: &Auth, chosen: Option<&[String]>) -> Result<Vec<String>, ConnectionError> {
+    let offered = auth.kind.oauth().map(|oauth| oauth.scopes.as_slice()).unwrap_or_default();
+    if let Some(unknown) = chosen.unwrap_or_default().iter().find(|name| !offered.iter().any(|s| s.name == **name)) {
+        let offered = listed(offered.iter().map(|scope| &scope.name));
+        return Err(ConnectionError::UnknownField { kind: "scope", field: unknown.clone(), offered });
+    }
+    let wanted = offered.iter().filter(|scope| match chosen {
+        Some(chosen) => scope.required || chosen.contains(&scope.name),
+        None => scope.required || scope.default,
     });
-    Ok(Pinned { auth: auth.id.clone(), base_urls: base_urls.collect::<Result<_, _>>()?, placements, config })
+    Ok(wanted.map(|scope| scope.name.clone()).collect())
 }
 
 fn choose_auth<'a>(manifest: &'a Manifest, wanted: Option<&str>) -> Result<&'a Auth, ConnectionError> {
@@ -134,11 +252,8 @@ fn choose_auth<'a>(manifest: &'a Manifest, wanted: Option<&str>) -> Result<&'a A
     })
 }
 
-fn check_secrets(auth: &Auth, secrets: &BTreeMap<String, &str>) -> Result<Vec<Placement>, ConnectionError> {
-    let (fields, placements) = match &auth.kind {
-        AuthKind::ApiKey { fields, placements } => (fields.as_slice(), placements.clone()),
-        AuthKind::None => (&[][..], Vec::new()),
-    };
+fn check_secrets(auth: &Auth, secrets: &BTreeMap<String, &str>) -> Result<(), ConnectionError> {
+    let fields = auth.kind.fields();
     for (name, value) in secrets {
         if !fields.iter().any(|field| field.name == *name) {
             let offered = listed(fields.iter().map(|field| &field.name));
@@ -153,38 +268,8 @@ fn check_secrets(auth: &Auth, secrets: &BTreeMap<String, &str>) -> Result<Vec<Pl
         Some(field) => {
             Err(ConnectionError::MissingField { kind: "secret", field: field.name.clone(), title: field.title.clone() })
         }
-        None => Ok(placements),
+        None => Ok(()),
     }
-}
-
-fn check_config(
-    manifest: &Manifest,
-    given: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, ConnectionError> {
-    if let Some(unknown) = given.keys().find(|name| !manifest.config.iter().any(|field| field.name == **name)) {
-        let offered = listed(manifest.config.iter().map(|field| &field.name));
-        return Err(ConnectionError::UnknownField { kind: "setting", field: unknown.clone(), offered });
-    }
-    let mut config = BTreeMap::new();
-    for field in &manifest.config {
-        let Some(value) = given.get(&field.name).or(field.default.as_ref()) else {
-            if field.required {
-                let (field, title) = (field.name.clone(), field.title.clone());
-                return Err(ConnectionError::MissingField { kind: "setting", field, title });
-            }
-            continue;
-        };
-        if !field.choices.is_empty() && !field.choices.contains(value) {
-            let rule = format!("must be one of: {}", listed(field.choices.iter()));
-            return Err(ConnectionError::BadValue { field: field.name.clone(), rule });
-        }
-        if value.len() > MAX_VALUE || value.chars().any(char::is_control) {
-            let rule = format!("must have at most {MAX_VALUE} bytes, on one line");
-            return Err(ConnectionError::BadValue { field: field.name.clone(), rule });
-        }
-        config.insert(field.name.clone(), value.clone());
-    }
-    Ok(config)
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
@@ -235,7 +320,7 @@ mod tests {
     fn check(auth: Option<&str>, config: &[(&str, &str)], secrets: &[(&str, &'static str)]) -> Result<Pinned, String> {
         let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let secrets = secrets.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        pin(&manifest(), auth, &config, &secrets).map_err(|error| error.to_string())
+        pin(&manifest(), auth, &config, &secrets, None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -244,8 +329,8 @@ mod tests {
         assert_eq!(pinned.auth, "token");
         assert_eq!(pinned.base_urls, ["https://acme.example/api".parse().unwrap()]);
         assert_eq!(pinned.config["region"], "eu");
-        assert_eq!(pinned.placements.len(), 1);
-        assert!(check(Some("none"), &[("domain", "acme")], &[]).unwrap().placements.is_empty());
+        assert_eq!(pinned.pins.placements.len(), 1);
+        assert!(check(Some("none"), &[("domain", "acme")], &[]).unwrap().pins.placements.is_empty());
     }
 
     #[test]

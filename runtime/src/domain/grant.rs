@@ -34,6 +34,8 @@ pub struct Grant {
     pub config: BTreeMap<String, String>,
     /// Takes the secrets out of what comes back; from [`Credential::scrubber`].
     pub scrub: Scrubber,
+    /// Which generation of the connection's token it has, so that a refused one is renewed once; 0 where there is none.
+    pub generation: u64,
 }
 
 impl Grant {

@@ -147,6 +147,10 @@ random_id!(
 );
 
 random_id!(
+    /// The id of an app registration: `app_` and 20 letters or digits.
+    AppRegistrationId, "app registration id", "app_"
+);
+random_id!(
     /// A user's id.
     UserId, "user id", "usr_"
 );

@@ -252,7 +252,22 @@ actions! {
     ListConnections "connection.list": VIEWER, Some(Scope::ConnectionsRead);
     GetConnection "connection.get": VIEWER, Some(Scope::ConnectionsRead);
     CreateConnection "connection.create": EDITOR, Some(Scope::ConnectionsWrite);
+    UpdateConnection "connection.update": EDITOR, Some(Scope::ConnectionsWrite);
     DeleteConnection "connection.delete": EDITOR, Some(Scope::ConnectionsWrite);
+    TestConnection "connection.test": EDITOR, Some(Scope::ConnectionsWrite);
+    AuthorizeConnection "connection.authorize": EDITOR, None;
+    DisconnectConnection "connection.disconnect": EDITOR, Some(Scope::ConnectionsWrite);
+    AcceptUpgrade "connection.accept-upgrade": OWNER, None;
+
+    ListAppRegistrations "app-registration.list": VIEWER, Some(Scope::ConnectionsRead);
+    GetAppRegistration "app-registration.get": VIEWER, Some(Scope::ConnectionsRead);
+    CreateAppRegistration "app-registration.create": EDITOR, Some(Scope::ConnectionsWrite);
+    UpdateAppRegistration "app-registration.update": EDITOR, Some(Scope::ConnectionsWrite);
+    DeleteAppRegistration "app-registration.delete": EDITOR, Some(Scope::ConnectionsWrite);
+    ListServerAppRegistrations "app-registration.list-server": Need::Operator, None;
+    CreateServerAppRegistration "app-registration.create-server": Need::Operator, None;
+    UpdateServerAppRegistration "app-registration.update-server": Need::Operator, None;
+    DeleteServerAppRegistration "app-registration.delete-server": Need::Operator, None;
 
     ListFlows "flow.list": VIEWER, Some(Scope::FlowsRead);
     GetFlow "flow.get": VIEWER, Some(Scope::FlowsRead);
@@ -292,6 +307,8 @@ actions! {
     DeleteUser "user.delete": Need::Operator, None;
     InviteUser "user.invite": Need::Operator, None;
     RotateSigningKey "signing-key.rotate": Need::Operator, None;
+    RotateSecrets "secrets.rotate": Need::Operator, None;
+    ShowSecretsRotation "secrets.show-rotation": Need::Operator, None;
 
     ShowSelf "self.show": Need::SignedIn, None;
     LogOut "self.logout": Need::SignedIn, None;

@@ -10,8 +10,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::connection::Connection;
-use crate::domain::id::{ConnectionId, ConnectorName, Environment, GroupId, Name};
+use crate::domain::connection::{Connection, ConnectionKind};
+use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, GroupId, Name};
 use crate::http::ApiState;
 use crate::http::extract::{Body, Named};
 use crate::http::problem::{Problem, ProblemBody};
@@ -42,6 +42,14 @@ pub struct NewConnection {
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     pub secrets: BTreeMap<String, SecretString>,
+    /// The scopes to ask for, where it is an OAuth connection; the manifest's default when absent.
+    #[serde(default)]
+    #[schema(example = json!(["crm.objects.contacts.read"]))]
+    pub scopes: Option<Vec<String>>,
+    /// The group's app registration, where it is an `oauth_advanced` connection.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "app_0aB1cD2eF3gH4iJ5kL6m")]
+    pub registration: Option<AppRegistrationId>,
 }
 
 /// A connection. Of its secrets only the names are shown.
@@ -59,9 +67,9 @@ pub struct ConnectionView {
     /// For which connector.
     #[schema(value_type = String)]
     pub connector: ConnectorName,
-    /// Which kind: `api_key`.
+    /// Of which kind.
     #[schema(example = "api_key")]
-    pub kind: String,
+    pub kind: ConnectionKind,
     /// Which of the connector's ways to authenticate.
     pub auth: String,
     /// Where its requests may go, pinned when it was made.
@@ -83,7 +91,7 @@ impl From<&Connection> for ConnectionView {
             name: connection.name.clone(),
             environment: connection.environment.clone(),
             connector: connection.connector.clone(),
-            kind: "api_key".to_owned(),
+            kind: connection.kind,
             auth: connection.auth.clone(),
             base_urls: connection.base_urls.iter().map(ToString::to_string).collect(),
             config: connection.config.clone(),
@@ -119,8 +127,8 @@ pub async fn create(
     Named(group): Named<GroupId>,
     Body(new): Body<NewConnection>,
 ) -> Result<(StatusCode, Json<ConnectionView>), Problem> {
-    let NewConnection { name, environment, connector, auth, config, secrets } = new;
-    let new = connections::NewConnection { name, environment, connector, auth, config, secrets };
+    let NewConnection { name, environment, connector, auth, config, secrets, scopes, registration } = new;
+    let new = connections::NewConnection { name, environment, connector, auth, config, secrets, scopes, registration };
     let connection = api.service.create_connection(&actor, &group, new).await?;
     Ok((StatusCode::CREATED, Json(ConnectionView::from(&*connection))))
 }

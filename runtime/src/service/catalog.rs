@@ -11,12 +11,13 @@ use std::sync::Arc;
 use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::domain::api_key::ApiKey;
+use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
 use crate::domain::id::{
-    ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
+    AppRegistrationId, ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
 };
 use crate::domain::permission::Role;
 use crate::domain::trigger::{RoutingKey, Trigger};
@@ -37,6 +38,8 @@ pub struct Catalog {
     pub connectors: Map<(GroupId, ConnectorName), Connector>,
     /// Connections by id.
     pub connections: Map<ConnectionId, Connection>,
+    /// App registrations by id.
+    pub app_registrations: Map<AppRegistrationId, AppRegistration>,
     /// Flows by id.
     pub flows: Map<FlowId, Flow>,
     /// Triggers by id.
@@ -131,6 +134,9 @@ impl Catalog {
             Record::Connection(connection) => {
                 self.connections.insert(connection.id.clone(), connection).map(Record::Connection)
             }
+            Record::AppRegistration(registration) => {
+                self.app_registrations.insert(registration.id.clone(), registration).map(Record::AppRegistration)
+            }
             Record::Flow(flow) => {
                 self.flow_names.insert((flow.group.clone(), flow.name.clone()), flow.id.clone());
                 self.flows.insert(flow.id.clone(), flow).map(Record::Flow)
@@ -178,6 +184,7 @@ impl Catalog {
                 self.connectors.remove(&(connector.group.clone(), connector.name.clone()));
             }
             Record::Connection(connection) => drop(self.connections.remove(&connection.id)),
+            Record::AppRegistration(registration) => drop(self.app_registrations.remove(&registration.id)),
             Record::Flow(flow) => {
                 self.flow_names.remove(&(flow.group.clone(), flow.name.clone()));
                 self.flows.remove(&flow.id);

@@ -1,13 +1,15 @@
 //! Connections: made from a connector's manifest, sealed, granted to calls.
 
+mod grant;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::domain::connection::{self, Connection};
-use crate::domain::grant::{Credential, Grant};
-use crate::domain::id::{ConnectionId, ConnectorName, Environment, GroupId, Name};
+use crate::domain::connection::{self, Connection, ConnectionKind, OauthPart, Pinned};
+use crate::domain::grant::Credential;
+use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, GroupId, Name};
 use crate::domain::permission::Action;
 use crate::domain::secret::random_text;
 use crate::service::Service;
@@ -31,6 +33,10 @@ pub struct NewConnection {
     pub config: BTreeMap<String, String>,
     /// The secret fields.
     pub secrets: BTreeMap<String, SecretString>,
+    /// The scopes to ask for, where it is an OAuth connection; the manifest's default when absent.
+    pub scopes: Option<Vec<String>>,
+    /// The group's app registration, where it is an `oauth_advanced` connection.
+    pub registration: Option<AppRegistrationId>,
 }
 
 impl Service {
@@ -74,9 +80,13 @@ impl Service {
             ServiceError::Invalid(format!("The connector \"{}\" is not installed. Push it first", new.connector))
         })?;
         let secrets = new.secrets.iter().map(|(name, value)| (name.clone(), value.expose_secret())).collect();
-        let pinned = connection::pin(&connector.manifest, new.auth.as_deref(), &new.config, &secrets)?;
-        Credential::from_placements(&pinned.placements, &pinned.config, &new.secrets)
-            .map_err(|error| ServiceError::Invalid(format!("The connection cannot be made: {error}")))?;
+        let scopes = new.scopes.as_deref();
+        let pinned = connection::pin(&connector.manifest, new.auth.as_deref(), &new.config, &secrets, scopes)?;
+        if pinned.pins.oauth.is_none() {
+            Credential::from_placements(&pinned.pins.placements, &pinned.config, &new.secrets)
+                .map_err(|error| ServiceError::Invalid(format!("The connection cannot be made: {error}")))?;
+        }
+        let oauth = oauth_part(&catalog, group, &new, &pinned)?;
         let id = ConnectionId::from_random(&random_text(20, random))?;
         let mut sealed = BTreeMap::new();
         for (field, value) in &new.secrets {
@@ -91,10 +101,12 @@ impl Service {
             name: new.name,
             connector: new.connector,
             auth: pinned.auth,
+            kind: pinned.kind,
+            pins: pinned.pins,
             base_urls: pinned.base_urls,
-            placements: pinned.placements,
             config: pinned.config,
             secrets: sealed,
+            oauth,
             created: self.now(),
         });
         let mut edit = self.edit(actor, group, Action::CreateConnection).await?;
@@ -137,29 +149,49 @@ impl Service {
         edit.remove(&Record::Connection(connection));
         edit.save().await
     }
+}
 
-    /// What a call through a connection is granted: its hosts, its credentials, its settings.
-    pub(super) async fn grant(&self, connection: &Connection) -> Result<Grant, ServiceError> {
-        let mut secrets = BTreeMap::new();
-        for (field, sealed) in &connection.secrets {
-            let place = Place { group: connection.group.as_str(), record: connection.id.as_str(), field };
-            let secret = self.vault.open_secret(place, sealed).await;
-            secrets.insert(field.clone(), secret.map_err(ServiceError::internal("opening a secret"))?);
+/// Whose OAuth client a new connection uses.
+fn oauth_part(
+    catalog: &Catalog,
+    group: &GroupId,
+    new: &NewConnection,
+    pinned: &Pinned,
+) -> Result<Option<OauthPart>, ServiceError> {
+    let connector = &new.connector;
+    let registration = match (pinned.kind, &new.registration) {
+        (ConnectionKind::ApiKey | ConnectionKind::None, None) => return Ok(None),
+        (ConnectionKind::OauthAdvanced, Some(id)) => {
+            let found = catalog.app_registrations.get(id).filter(|found| found.group.as_ref() == Some(group));
+            let found = found.ok_or(ServiceError::NotFound { what: "App registration" })?;
+            if found.connector != *connector {
+                let message =
+                    format!("The app registration \"{}\" is for {}, not for {connector}", found.name, found.connector);
+                return Err(ServiceError::Invalid(message));
+            }
+            id.clone()
         }
-        let credentials = Credential::from_placements(&connection.placements, &connection.config, &secrets)
-            .map_err(ServiceError::internal("placing a credential"))?;
-        let scrub = Credential::scrubber(&credentials, secrets.values());
-        Ok(Grant {
-            group: connection.group.clone(),
-            connection: connection.id.clone(),
-            connection_name: connection.name.to_string(),
-            connector: connection.connector.to_string(),
-            allow: connection.base_urls.clone(),
-            credentials,
-            config: connection.config.clone(),
-            scrub,
-        })
-    }
+        (ConnectionKind::OauthAdvanced, None) => {
+            return Err(ServiceError::Invalid(format!(
+                "This authentication uses your own OAuth app. Register it first (headgate app-registrations create --connector {connector}), then name the registration"
+            )));
+        }
+        (ConnectionKind::Oauth, None) => {
+            let servers =
+                catalog.app_registrations.values().find(|found| found.group.is_none() && found.connector == *connector);
+            let servers = servers.ok_or_else(|| {
+                ServiceError::Invalid(format!(
+                    "The operator of this server has registered no OAuth app for {connector}. Ask them to, or use oauth_advanced with an app of your own"
+                ))
+            })?;
+            servers.id.clone()
+        }
+        (_, Some(_)) => {
+            let message = "Only an oauth_advanced connection names an app registration. Leave it out, or choose that authentication";
+            return Err(ServiceError::Invalid(message.to_owned()));
+        }
+    };
+    Ok(Some(OauthPart { registration, scopes: pinned.scopes.clone(), authorized_by: None }))
 }
 
 fn find(catalog: &Catalog, actor: &Actor, group: &GroupId, id: &ConnectionId) -> Result<Arc<Connection>, ServiceError> {

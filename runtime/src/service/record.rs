@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::api_key::ApiKey;
+use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
@@ -29,6 +30,8 @@ pub enum Record {
     Connector(Arc<Connector>),
     /// A connection.
     Connection(Arc<Connection>),
+    /// An app registration.
+    AppRegistration(Arc<AppRegistration>),
     /// A flow.
     Flow(Arc<Flow>),
     /// A trigger.
@@ -42,8 +45,18 @@ pub enum Record {
 }
 
 /// The prefixes under which the catalog's records lie.
-pub const PREFIXES: [&str; 9] =
-    ["group/", "api-key/", "connector/", "connection/", "flow/", "trigger/", "user/", "member/", "session/"];
+pub const PREFIXES: [&str; 10] = [
+    "group/",
+    "api-key/",
+    "connector/",
+    "connection/",
+    "app-registration/",
+    "flow/",
+    "trigger/",
+    "user/",
+    "member/",
+    "session/",
+];
 
 impl Record {
     /// Its key in the store.
@@ -53,6 +66,9 @@ impl Record {
             Self::ApiKey(key) => format!("api-key/{}/{}", key.group, key.id),
             Self::Connector(connector) => format!("connector/{}/{}", connector.group, connector.name),
             Self::Connection(connection) => format!("connection/{}/{}", connection.group, connection.id),
+            Self::AppRegistration(registration) => {
+                format!("app-registration/{}/{}", registration.sealed_under(), registration.id)
+            }
             Self::Flow(flow) => format!("flow/{}/{}", flow.group, flow.id),
             Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
             Self::User(user) => format!("user/{}", user.id),
@@ -68,6 +84,7 @@ impl Record {
             Self::ApiKey(record) => encode(record),
             Self::Connector(record) => encode(record),
             Self::Connection(record) => encode(record),
+            Self::AppRegistration(record) => encode(record),
             Self::Flow(record) => encode(record),
             Self::Trigger(record) => encode(record),
             Self::User(record) => encode(record),
@@ -91,6 +108,7 @@ impl Record {
             Self::ApiKey(record) => serde_json::to_value(record),
             Self::Connector(record) => serde_json::to_value(record),
             Self::Connection(record) => serde_json::to_value(record),
+            Self::AppRegistration(record) => serde_json::to_value(record),
             Self::Flow(record) => serde_json::to_value(record),
             Self::Trigger(record) => serde_json::to_value(record),
             Self::User(record) => serde_json::to_value(record),
@@ -108,6 +126,7 @@ impl Record {
             "api-key" => Self::ApiKey(decode(value)?),
             "connector" => Self::Connector(decode(value)?),
             "connection" => Self::Connection(decode(value)?),
+            "app-registration" => Self::AppRegistration(decode(value)?),
             "flow" => Self::Flow(decode(value)?),
             "trigger" => Self::Trigger(decode(value)?),
             "user" => Self::User(decode(value)?),

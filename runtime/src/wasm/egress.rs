@@ -11,6 +11,7 @@ mod failure;
 mod guarded;
 mod hooks;
 mod pool;
+mod renewal;
 mod request;
 mod resolver;
 mod response;
@@ -37,6 +38,7 @@ pub use denial::{Denial, Denials, Reason};
 pub use exemption::{Exemption, ExemptionError};
 pub use guarded::{GuardedClient, GuardedError};
 pub use hooks::EgressHooks;
+pub use renewal::Renewal;
 pub use request::is_forbidden_header;
 pub use settings::EgressSettings;
 

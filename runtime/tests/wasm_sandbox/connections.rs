@@ -48,6 +48,7 @@ pub(crate) fn grant(base_url: &str) -> Arc<Grant> {
         credentials: Vec::new(),
         config: BTreeMap::from([("region".to_owned(), "eu1".to_owned())]),
         scrub: Scrubber::default(),
+        generation: 0,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Writing a manifest by hand, step by step.
 
-use crate::{Auth, AuthKind, ConfigField, Manifest, Placement, SecretField, Verification};
+use serde_json::Value;
+
+use crate::{Auth, AuthKind, ConfigField, Manifest, Oauth, Placement, SecretField, Verification};
 
 impl Manifest {
     /// The manifest of a connector with a name (`[a-z][a-z0-9-]{0,62}`) and a title, and nothing else yet.
@@ -67,7 +69,42 @@ impl Manifest {
     /// first base URL.
     #[must_use]
     pub fn verification(mut self, http_method: impl Into<String>, path: impl Into<String>) -> Self {
-        self.verification = Some(Verification { http_method: http_method.into(), path: path.into() });
+        self.verification = Some(Verification::new(http_method, path));
+        self
+    }
+
+    /// Sets the harmless request that tells whether a connection works, where more than method and path is to be said.
+    #[must_use]
+    pub fn verified_by(mut self, verification: Verification) -> Self {
+        self.verification = Some(verification);
+        self
+    }
+}
+
+impl Verification {
+    /// A request by its method, and path and query below the first base URL.
+    pub fn new(http_method: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { http_method: http_method.into(), path: path.into(), body: None, ok: None, account: None }
+    }
+
+    /// Its JSON body.
+    #[must_use]
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// A JSON pointer to what must be `true` in the answer, for apps that tell errors with the status 200.
+    #[must_use]
+    pub fn ok(mut self, pointer: impl Into<String>) -> Self {
+        self.ok = Some(pointer.into());
+        self
+    }
+
+    /// A JSON pointer to what says whose account it is.
+    #[must_use]
+    pub fn account(mut self, pointer: impl Into<String>) -> Self {
+        self.account = Some(pointer.into());
         self
     }
 }
@@ -103,6 +140,43 @@ impl ConfigField {
     #[must_use]
     pub fn choices<T: Into<String>>(mut self, choices: impl IntoIterator<Item = T>) -> Self {
         self.choices = choices.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds an allowed value with a name for people.
+    #[must_use]
+    pub fn choice(mut self, value: impl Into<String>, title: impl Into<String>) -> Self {
+        let value = value.into();
+        self.choice_titles.insert(value.clone(), title.into());
+        self.choices.push(value);
+        self
+    }
+
+    /// A regular expression that the whole value has to match.
+    #[must_use]
+    pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
+        self.pattern = Some(pattern.into());
+        self
+    }
+
+    /// What stands before the value where people see it whole. Entered with it, it is taken off.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// What stands after the value where people see it whole. Entered with it, it is taken off.
+    #[must_use]
+    pub fn suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.suffix = suffix.into();
+        self
+    }
+
+    /// It is shown only to people who ask for it.
+    #[must_use]
+    pub fn advanced(mut self) -> Self {
+        self.advanced = true;
         self
     }
 }
@@ -163,6 +237,27 @@ impl Auth {
     ) -> Self {
         let placement = Placement::Query { name: parameter.into(), value: secret.placeholder() };
         Self::api_key(id, title, vec![secret], vec![placement])
+    }
+
+    /// One secret, put into the JSON body of each request at a JSON pointer.
+    pub fn body(
+        id: impl Into<String>,
+        title: impl Into<String>,
+        pointer: impl Into<String>,
+        secret: SecretField,
+    ) -> Self {
+        let placement = Placement::Body { pointer: pointer.into(), value: secret.placeholder() };
+        Self::api_key(id, title, vec![secret], vec![placement])
+    }
+
+    /// OAuth with a client that the operator of the server registered.
+    pub fn oauth(id: impl Into<String>, title: impl Into<String>, oauth: Oauth) -> Self {
+        Self { id: id.into(), title: title.into(), kind: AuthKind::Oauth(Box::new(oauth)) }
+    }
+
+    /// OAuth with a client that the group itself registered.
+    pub fn oauth_advanced(id: impl Into<String>, title: impl Into<String>, oauth: Oauth) -> Self {
+        Self { id: id.into(), title: title.into(), kind: AuthKind::OauthAdvanced(Box::new(oauth)) }
     }
 
     /// Secrets with placements of their own.

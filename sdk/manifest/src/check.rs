@@ -1,6 +1,8 @@
 //! Whether a manifest makes sense.
 
-use crate::{AuthKind, Manifest, Placement};
+mod oauth;
+
+use crate::{Manifest, Placement};
 
 impl Manifest {
     /// What is wrong with it, one sentence each; nothing when it is in order.
@@ -26,16 +28,14 @@ impl Manifest {
         self.check_names(&mut faults);
         self.check_urls(&mut faults);
         self.check_placements(&mut faults);
+        self.check_oauth(&mut faults);
         faults
     }
 
     fn check_names(&self, faults: &mut Vec<String>) {
         let config = self.config.iter().map(|field| ("config field", field.name.as_str()));
         let methods = self.methods.iter().map(|method| ("method", method.name.as_str()));
-        let secrets = self.auth.iter().flat_map(|auth| match &auth.kind {
-            AuthKind::ApiKey { fields, .. } => fields.as_slice(),
-            AuthKind::None => &[],
-        });
+        let secrets = self.auth.iter().flat_map(|auth| auth.kind.fields());
         let secrets = secrets.map(|field| ("secret field", field.name.as_str()));
         for (kind, name) in config.clone().chain(methods.clone()).chain(secrets) {
             if !is_snake_case(name) {
@@ -78,14 +78,22 @@ impl Manifest {
             faults.push("there is no way to authenticate; add one of kind none where the app asks for none".into());
         }
         for auth in &self.auth {
-            let AuthKind::ApiKey { fields, placements } = &auth.kind else { continue };
-            let secrets: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+            let mut secrets: Vec<&str> = auth.kind.fields().iter().map(|field| field.name.as_str()).collect();
+            secrets.extend(auth.kind.oauth().map(|_| "access_token"));
             let subject = format!("the authentication \"{}\"", auth.id);
-            for placement in placements {
+            for placement in auth.kind.placements() {
                 let (names, values) = match placement {
                     Placement::Bearer { value } => (vec![], vec![value]),
                     Placement::Basic { username, password } => (vec![], vec![username, password]),
                     Placement::Header { name, value } | Placement::Query { name, value } => (vec![name], vec![value]),
+                    Placement::Body { pointer, value } => {
+                        if !is_pointer(pointer) {
+                            faults.push(format!(
+                                "{subject} has the JSON pointer \"{pointer}\", which does not start with /"
+                            ));
+                        }
+                        (vec![], vec![value])
+                    }
                 };
                 for name in names {
                     self.check_placeholders(&subject, name, &[], faults);
@@ -116,6 +124,11 @@ impl Manifest {
             rest = after;
         }
     }
+}
+
+/// A JSON pointer to a member (RFC 6901).
+fn is_pointer(text: &str) -> bool {
+    text.starts_with('/')
 }
 
 fn is_snake_case(name: &str) -> bool {

@@ -8,11 +8,16 @@
 
 mod build;
 mod check;
+mod oauth;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use oauth::{
+    ClientAuthentication, ExpiresUnit, Metadata, MetadataSource, Oauth, OauthGrant, ScopeField, TokenBody, TokenFields,
+};
 
 /// Everything a connector says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +65,21 @@ pub struct ConfigField {
     /// The only values allowed; empty means any.
     #[serde(default, rename = "enum", skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// The names of those values for people, such as `com` → `Zoho US (Global)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub choice_titles: BTreeMap<String, String>,
+    /// A regular expression that the whole value has to match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// What stands before the value where people see it whole, such as `https://`. Entered with it, it is taken off.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// What stands after the value where people see it whole, such as `.example.com`. Entered with it, it is taken off.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub suffix: String,
+    /// Whether it is shown only to people who ask for it.
+    #[serde(default)]
+    pub advanced: bool,
 }
 
 /// A secret a person enters when making a connection.
@@ -97,8 +117,49 @@ pub enum AuthKind {
         /// Where the host puts it on each request.
         placements: Vec<Placement>,
     },
+    /// A person consents at the app; the operator of the server registered the OAuth client.
+    Oauth(Box<Oauth>),
+    /// The same with an OAuth client that the group itself registered.
+    OauthAdvanced(Box<Oauth>),
     /// The app asks for no authentication.
     None,
+}
+
+impl AuthKind {
+    /// Its name: `api_key`, `oauth`, `oauth_advanced` or `none`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "api_key",
+            Self::Oauth(_) => "oauth",
+            Self::OauthAdvanced(_) => "oauth_advanced",
+            Self::None => "none",
+        }
+    }
+
+    /// What a person enters when making a connection.
+    pub fn fields(&self) -> &[SecretField] {
+        match self {
+            Self::ApiKey { fields, .. } => fields,
+            Self::Oauth(_) | Self::OauthAdvanced(_) | Self::None => &[],
+        }
+    }
+
+    /// Where the host puts the credentials on each request.
+    pub fn placements(&self) -> &[Placement] {
+        match self {
+            Self::ApiKey { placements, .. } => placements,
+            Self::Oauth(oauth) | Self::OauthAdvanced(oauth) => &oauth.placements,
+            Self::None => &[],
+        }
+    }
+
+    /// How the app does OAuth, where it does.
+    pub fn oauth(&self) -> Option<&Oauth> {
+        match self {
+            Self::Oauth(oauth) | Self::OauthAdvanced(oauth) => Some(oauth),
+            Self::ApiKey { .. } | Self::None => None,
+        }
+    }
 }
 
 /// Where the host puts a credential on a request.
@@ -133,6 +194,14 @@ pub enum Placement {
         /// Its value, e.g. `${secret.key}`.
         value: String,
     },
+    /// A member of the request's JSON body. The host reads the whole body, puts it in and writes the length anew; the
+    /// guest sends the body without it.
+    Body {
+        /// Where, as a JSON pointer (RFC 6901) such as `/key`.
+        pointer: String,
+        /// Its value, e.g. `${secret.key}`.
+        value: String,
+    },
 }
 
 /// A harmless request that tells whether a connection works.
@@ -142,6 +211,15 @@ pub struct Verification {
     pub http_method: String,
     /// Path and query below the first base URL, e.g. `/crm/v3/objects/contacts?limit=1`.
     pub path: String,
+    /// Its JSON body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Value>,
+    /// A JSON pointer to what must be `true` in the answer, for apps that tell errors with the status 200, e.g. `/ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<String>,
+    /// A JSON pointer to what says whose account it is, e.g. `/user/email`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// One method of a connector.
@@ -155,6 +233,9 @@ pub struct Method {
     /// Whether performing it twice does no more than performing it once.
     #[serde(default)]
     pub idempotent: bool,
+    /// The scopes of which the connection needs one, where it is an OAuth connection; empty when it needs none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// JSON Schema of its input.
     pub input: Value,
     /// JSON Schema of its output.

@@ -2,7 +2,7 @@
 
 use super::exchange::Request;
 use super::host::Grant;
-use crate::manifest::{AuthKind, Placement, fill};
+use crate::manifest::{Placement, fill};
 use crate::{Error, Result};
 
 /// Headers that are the host's to set, whatever the authentication.
@@ -53,13 +53,12 @@ fn placed(grant: &Grant) -> (Vec<String>, Vec<String>) {
     let config = grant.config.borrow();
     let values = config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())).collect();
     for auth in grant.manifest.iter().flat_map(|manifest| &manifest.auth) {
-        let AuthKind::ApiKey { placements, .. } = &auth.kind else { continue };
-        for placement in placements {
+        for placement in auth.kind.placements() {
             // A name whose setting is missing belongs to an authentication that this connection does not use.
             match placement {
                 Placement::Header { name, .. } => headers.extend(fill(name, &values)),
                 Placement::Query { name, .. } => parameters.extend(fill(name, &values)),
-                Placement::Bearer { .. } | Placement::Basic { .. } => {}
+                Placement::Bearer { .. } | Placement::Basic { .. } | Placement::Body { .. } => {}
             }
         }
     }

@@ -20,6 +20,13 @@ pub enum Credential {
         /// Its whole value, e.g. `Bearer abc`.
         value: SecretString,
     },
+    /// A member of the JSON body.
+    Body {
+        /// Where, as a JSON pointer (RFC 6901).
+        pointer: String,
+        /// Its value.
+        value: SecretString,
+    },
     /// A query parameter.
     Query {
         /// Its name, not encoded.
@@ -102,6 +109,9 @@ impl Credential {
                 authorization(format!("Basic {}", STANDARD.encode(pair)))
             }
             Placement::Header { name, value } => header(&fill(name, settings)?, fill(value, values)?),
+            Placement::Body { pointer, value } => {
+                Ok(Self::Body { pointer: pointer.clone(), value: fill(value, values)?.into() })
+            }
             Placement::Query { name, value } => {
                 let name = fill(name, settings)?;
                 if name.is_empty() {
@@ -129,18 +139,19 @@ impl Credential {
         Scrubber::new(texts)
     }
 
-    /// The header's or parameter's name.
+    /// The header's or parameter's name, or the body's JSON pointer.
     pub fn name(&self) -> &str {
         match self {
             Self::Header { name, .. } => name.as_str(),
             Self::Query { name, .. } => name,
+            Self::Body { pointer, .. } => pointer,
         }
     }
 
-    /// The header's or parameter's value.
+    /// Its value.
     pub fn value(&self) -> &SecretString {
         match self {
-            Self::Header { value, .. } | Self::Query { value, .. } => value,
+            Self::Header { value, .. } | Self::Query { value, .. } | Self::Body { value, .. } => value,
         }
     }
 

@@ -44,7 +44,7 @@ pub fn is_forbidden_header(grant: &Grant, name: &HeaderName) -> bool {
     let name = name.as_str().replace('_', "-");
     let placed = |credential: &Credential| match credential {
         Credential::Header { name: used, .. } => used.as_str().replace('_', "-") == name,
-        Credential::Query { .. } => false,
+        Credential::Query { .. } | Credential::Body { .. } => false,
     };
     FORBIDDEN.contains(&name.as_str()) || name.starts_with("proxy-") || grant.credentials.iter().any(placed)
 }
@@ -148,6 +148,7 @@ fn place(credential: &Credential, url: &mut Url, headers: &mut HeaderMap) -> Res
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
+        Credential::Body { .. } => return Err(WasiError::ConfigurationError.into()),
         Credential::Query { name, value } => {
             url.query_pairs_mut().append_pair(name, value.expose_secret());
         }

@@ -45,6 +45,7 @@ fn grant(group: &str, allow: &[&str], placements: &[Placement]) -> Arc<Grant> {
         credentials,
         config: BTreeMap::new(),
         scrub,
+        generation: 0,
     })
 }
 

@@ -1,9 +1,10 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
+use syn::punctuated::Punctuated;
 use syn::{
-    Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, Ident, ImplItemFn, Lit, Meta, PathArguments, Result,
-    ReturnType, Signature, Type,
+    Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, Ident, ImplItemFn, Lit, LitStr, Meta, PathArguments,
+    Result, ReturnType, Signature, Token, Type, parenthesized,
 };
 
 const SHAPE: &str = "a method looks like `fn name(input: Input) -> Result<Output>`";
@@ -14,7 +15,14 @@ pub(crate) struct Method {
     pub(crate) description: String,
     pub(crate) input: Type,
     pub(crate) output: Type,
+    options: Options,
+}
+
+/// What stands in `#[method(...)]`.
+#[derive(Default)]
+struct Options {
     idempotent: bool,
+    scopes: Vec<LitStr>,
 }
 
 impl Method {
@@ -24,17 +32,17 @@ impl Method {
             return Ok(None);
         };
         let attribute = function.attrs.remove(index);
-        let idempotent = options(&attribute)?;
+        let options = options(&attribute)?;
         let (input, output) = check(&function.sig)?;
         let description = description(&function.attrs);
-        Ok(Some(Self { name: function.sig.ident.clone(), description, input, output, idempotent }))
+        Ok(Some(Self { name: function.sig.ident.clone(), description, input, output, options }))
     }
 
     /// Its entry in the manifest.
     pub(crate) fn entry(&self) -> TokenStream {
-        let Self { description, input, output, idempotent, .. } = self;
+        let Self { description, input, output, options: Options { idempotent, scopes }, .. } = self;
         let name = self.name.unraw().to_string();
-        quote!(::headgate_sdk::rt::method::<#input, #output>(#name, #description, #idempotent))
+        quote!(::headgate_sdk::rt::method::<#input, #output>(#name, #description, #idempotent, &[#(#scopes),*]))
     }
 
     /// Its arm in the choice by name.
@@ -45,19 +53,24 @@ impl Method {
     }
 }
 
-/// Whether the method is idempotent: the only option there is.
-fn options(attribute: &Attribute) -> Result<bool> {
-    let mut idempotent = false;
+fn options(attribute: &Attribute) -> Result<Options> {
+    let mut options = Options::default();
     if matches!(attribute.meta, Meta::List(_)) {
         attribute.parse_nested_meta(|option| {
-            if !option.path.is_ident("idempotent") {
-                return Err(option.error("unknown option; the only one is `#[method(idempotent)]`"));
+            if option.path.is_ident("idempotent") {
+                options.idempotent = true;
+                return Ok(());
             }
-            idempotent = true;
-            Ok(())
+            if option.path.is_ident("scopes") {
+                let list;
+                parenthesized!(list in option.input);
+                options.scopes = Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+                return Ok(());
+            }
+            Err(option.error("unknown option; there are `idempotent` and `scopes(\"one\", \"or this one\")`"))
         })?;
     }
-    Ok(idempotent)
+    Ok(options)
 }
 
 fn check(signature: &Signature) -> Result<(Type, Type)> {
