@@ -60,6 +60,19 @@ impl Scrubber {
         Self { patterns: (!texts.is_empty()).then(|| Arc::new(Patterns::new(texts))) }
     }
 
+    /// A scrubber for what both look for.
+    pub fn and(&self, other: &Self) -> Self {
+        match (&self.patterns, &other.patterns) {
+            (None, _) => other.clone(),
+            (_, None) => self.clone(),
+            (Some(one), Some(two)) if Arc::ptr_eq(one, two) => self.clone(),
+            (Some(one), Some(two)) => {
+                let texts: BTreeSet<_> = one.texts.iter().chain(&two.texts).cloned().collect();
+                Self { patterns: Some(Arc::new(Patterns::new(texts.into_iter().collect()))) }
+            }
+        }
+    }
+
     /// The text without secrets.
     pub fn scrub_str<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.scrub_bytes(text.as_bytes()) {

@@ -124,7 +124,7 @@ impl RunCalls {
             GuestError::lasting("connector_missing", message)
         })?;
         let module = self.service.connector_module(&connector.digest).await.map_err(internal)?;
-        let result = self.service.wasm.invoke(&module, method, input, grant, run).await;
+        let result = self.service.wasm.invoke(&module, method, input, grant, None, run).await;
         result.map_err(|error| call_error(run, connector.name.as_str(), error))
     }
 

@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{
 use crate::domain::grant::Grant;
 use crate::wasm::bindings::{blobs, connection, run, types};
 use crate::wasm::call::{Failed, guest_error};
-use crate::wasm::egress::{Denials, EgressHooks, Sending};
+use crate::wasm::egress::{Authority, Denials, EgressHooks, Renewal, Sending};
 use crate::wasm::error::{CallError, FaultCode};
 use crate::wasm::guest::{Guest, WorldPart};
 use crate::wasm::host::WasmHost;
@@ -96,17 +96,19 @@ impl WasmHost {
     }
 
     /// Calls a method of a connector under a grant, in a fresh instance that is gone when this returns.
-    /// `input` and the output are JSON.
+    /// `input` and the output are JSON. `renewal` is asked for newer credentials when the app refuses those of the grant.
     pub async fn invoke(
         &self,
         module: &ConnectorModule,
         method: &str,
         input: String,
         grant: Arc<Grant>,
+        renewal: Option<Arc<dyn Renewal>>,
         run: &Arc<RunScope>,
     ) -> Result<String, CallError> {
         let denials = Denials::default();
-        let hooks = EgressHooks::new(Arc::clone(&self.egress), Arc::clone(&grant), denials.clone());
+        let authority = Authority::new(Arc::clone(&grant), renewal);
+        let hooks = EgressHooks::new(Arc::clone(&self.egress), authority, denials.clone());
         let part = ConnectorPart { grant: Some(grant), hooks: Box::new(hooks), http: WasiHttpCtx::new() };
         let result = self.invoke_as(module, method, input, part, run).await;
         result.map_err(|error| match (denials.list(), error) {

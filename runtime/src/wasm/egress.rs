@@ -5,11 +5,14 @@
 //! connects. Redirects are handed to the guest as they are. What comes back is scrubbed of the credentials.
 
 mod address;
+mod authority;
+mod body;
 mod denial;
 mod exemption;
 mod failure;
 mod guarded;
 mod hooks;
+mod insertion;
 mod pool;
 mod renewal;
 mod request;
@@ -20,20 +23,24 @@ mod settings;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http_body::Body;
+use http::{HeaderMap, Method, StatusCode};
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
 use crate::domain::grant::Grant;
+use body::{Head, Hold, Outgoing};
 use failure::Failure;
 use pool::Pools;
 use resolver::{Lookup, Reach};
 use response::Receiving;
 
 pub use address::AddressClass;
+pub use authority::Authority;
 pub use denial::{Denial, Denials, Reason};
 pub use exemption::{Exemption, ExemptionError};
 pub use guarded::{GuardedClient, GuardedError};
@@ -56,6 +63,43 @@ pub struct EgressError {
     source: reqwest::Error,
 }
 
+/// What came back, and the right to its connection.
+struct Exchange {
+    answer: reqwest::Response,
+    permit: OwnedSemaphorePermit,
+}
+
+/// How long the parts of a request may take. A guest can only shorten them.
+struct Times {
+    connect: Duration,
+    first: Duration,
+    between: Duration,
+    deadline: Instant,
+}
+
+impl Times {
+    /// From now on.
+    fn new(settings: &EgressSettings, options: RequestOptions) -> Self {
+        let shorter = |most: Duration, wanted: Option<Duration>| most.min(wanted.unwrap_or(most));
+        Self {
+            connect: shorter(settings.connect_timeout, options.connect_timeout),
+            first: shorter(settings.first_byte_timeout, options.first_byte_timeout),
+            between: shorter(settings.between_bytes_timeout, options.between_bytes_timeout),
+            deadline: Instant::now() + settings.total_timeout,
+        }
+    }
+
+    /// When a connection has to be free that is waited for from now on.
+    fn connected(&self) -> Instant {
+        (Instant::now() + self.connect).min(self.deadline)
+    }
+
+    /// When the head of an answer has to be there that is waited for from now on.
+    fn head(&self) -> Instant {
+        (Instant::now() + self.connect + self.first).min(self.deadline)
+    }
+}
+
 /// Sends the requests of connectors, within their grants.
 #[derive(Debug)]
 pub struct Egress {
@@ -74,23 +118,25 @@ impl Egress {
         Ok(Arc::new(Self { settings, pools }))
     }
 
-    /// Sends a guest's request under a grant.
+    /// Sends a guest's request under its call's authority.
     ///
     /// A refused request ends in `HTTP-request-denied`, an entry in `denials` and one line of the log. The answer's
-    /// body is bounded and scrubbed while it is read; trailers are dropped in both directions.
+    /// body is bounded and scrubbed while it is read; trailers are dropped in both directions. Where the app refuses
+    /// the credentials (401), newer ones are asked for once, and the request is sent again with them if its body was
+    /// held; see [`body::MAX_REPEATED`].
     pub fn send(
         self: &Arc<Self>,
-        grant: &Arc<Grant>,
+        authority: &Authority,
         denials: &Denials,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Sending {
-        let (egress, grant, denials) = (self.clone(), grant.clone(), denials.clone());
+        let (egress, authority, denials) = (self.clone(), authority.clone(), denials.clone());
         Box::new(async move {
-            match egress.perform(&grant, request, options.unwrap_or_default()).await {
+            match egress.perform(&authority, request, options.unwrap_or_default()).await {
                 Ok(response) => Ok((response, Box::new(async { Ok(()) }) as Done)),
                 Err(Failure::Denied(denial)) => {
-                    denials.record(&grant, *denial);
+                    denials.record(&authority.grant(), *denial);
                     Err(WasiError::HttpRequestDenied)
                 }
                 Err(Failure::Error(error)) => Err(error),
@@ -100,39 +146,63 @@ impl Egress {
 
     async fn perform(
         &self,
-        grant: &Grant,
+        authority: &Authority,
         request: http::Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<http::Response<WasiBody>, Failure> {
-        let settings = &self.settings;
-        let began = Instant::now();
-        let deadline = began + settings.total_timeout;
+        let times = Times::new(&self.settings, options);
         let (parts, body) = request.into_parts();
-        let (url, headers) = request::vet(grant, &parts, settings)?;
+        let grant = authority.grant();
+        let vetted = request::vet(&grant, &parts, &self.settings)?;
+        let hold = Hold::for_grant(&grant, authority.is_renewable());
+        let body = timeout_at(times.head(), Outgoing::take(body, hold, &parts.headers));
+        let mut body = body.await.map_err(|_| WasiError::ConnectionWriteTimeout)??;
+
+        let mut exchange = self.exchange(&grant, &parts.method, vetted, &mut body, &times, None).await?;
+        let mut grant = grant;
+        if exchange.answer.status() == StatusCode::UNAUTHORIZED {
+            // Without an answer in time the guest gets the one there is.
+            let newer = timeout_at(times.deadline, authority.renew(&grant)).await.ok().flatten();
+            if let Some(newer) = newer {
+                if body.is_there() {
+                    let vetted = request::vet(&newer, &parts, &self.settings)?;
+                    // The place at the host is kept: whoever waits for a second one while holding a first blocks others.
+                    let Exchange { answer, permit } = exchange;
+                    drop(answer);
+                    exchange = self.exchange(&newer, &parts.method, vetted, &mut body, &times, Some(permit)).await?;
+                }
+                grant = newer;
+            }
+        }
+        let Exchange { answer, permit } = exchange;
+        let Times { between, deadline, .. } = times;
+        Receiving { grant: &grant, settings: &self.settings, between, deadline, permit }.receive(answer)
+    }
+
+    /// Sends a request that was judged; answers the head of what comes back.
+    async fn exchange(
+        &self,
+        grant: &Grant,
+        method: &Method,
+        (url, mut headers): (Url, HeaderMap),
+        body: &mut Outgoing,
+        times: &Times,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Exchange, Failure> {
         let reach = self.reach(&url)?;
         let client = self.pools.client(&grant.group, reach).map_err(|error| failure::internal(&error))?;
-        let connect = settings.connect_timeout.min(options.connect_timeout.unwrap_or(settings.connect_timeout));
-        let permit = client.permit(&url, (began + connect).min(deadline)).await?;
-
-        let mut outgoing = reqwest::Request::new(parts.method, url.clone());
+        let head = Head { method, url: &url, headers: &mut headers };
+        let body = body.send(grant, head, self.settings.max_request_body)?;
+        let permit = match permit {
+            Some(permit) => permit,
+            None => client.permit(&url, times.connected()).await?,
+        };
+        let mut outgoing = reqwest::Request::new(method.clone(), url.clone());
         *outgoing.headers_mut() = headers;
-        if body.is_end_stream() {
-            // The app would take the next request on this connection, credentials and all, for the missing body.
-            if request::content_length(outgoing.headers())?.is_some_and(|length| length > 0) {
-                return Err(WasiError::HttpRequestBodySize(Some(0)).into());
-            }
-        } else {
-            *outgoing.body_mut() = Some(request::bounded(body, settings.max_request_body));
-        }
-        let first = settings.first_byte_timeout.min(options.first_byte_timeout.unwrap_or(settings.first_byte_timeout));
-        let answer = timeout_at((Instant::now() + connect + first).min(deadline), client.http.execute(outgoing))
-            .await
-            .map_err(|_| WasiError::HttpResponseTimeout)?
-            .map_err(|error| failure::of_exchange(error, &url))?;
-
-        let between =
-            settings.between_bytes_timeout.min(options.between_bytes_timeout.unwrap_or(settings.between_bytes_timeout));
-        Receiving { grant, settings, between, deadline, permit }.receive(answer)
+        *outgoing.body_mut() = body;
+        let answer = timeout_at(times.head(), client.http.execute(outgoing)).await;
+        let answer = answer.map_err(|_| WasiError::HttpResponseTimeout)?;
+        Ok(Exchange { answer: answer.map_err(|error| failure::of_exchange(error, &url))?, permit })
     }
 
     /// How far the request may reach. An address in the URL is judged here, as no resolver will see it.

@@ -32,7 +32,7 @@ impl Connections for Live {
         input: String,
     ) -> BoxFuture<'a, Result<String, GuestError>> {
         Box::pin(async move {
-            let output = self.host.invoke(&self.connector, method, input, Arc::clone(&self.grant), run).await;
+            let output = self.host.invoke(&self.connector, method, input, Arc::clone(&self.grant), None, run).await;
             output.map_err(CallError::for_flow)
         })
     }
@@ -154,7 +154,7 @@ async fn a_request_that_was_not_granted_is_named_with_what_would_allow_it() {
     let live = live(&stage, &reaches_out()).await;
     let error = stage
         .host
-        .invoke(&live.connector, "get", "{}".into(), Arc::clone(&live.grant), &stage.scope())
+        .invoke(&live.connector, "get", "{}".into(), Arc::clone(&live.grant), None, &stage.scope())
         .await
         .unwrap_err();
     match &error {

@@ -40,6 +40,9 @@ pub enum Reason {
     /// The connection's authentication uses this query parameter.
     #[error("the query parameter \"{0}\" is not the connector's to set")]
     Query(String),
+    /// The connection's authentication has its place in the body, and cannot be put there.
+    #[error("the connection's key cannot be put into its body: {0}")]
+    Body(String),
     /// A method that is not a request for a resource.
     #[error("the method {0} is not allowed")]
     Method(String),
@@ -98,6 +101,15 @@ impl Denial {
         let allowed_by =
             format!("The server's operator can allow it: add {entry} to the setting egress.allow_private.");
         Self { host, reason: Reason::Address(class), allowed_by }
+    }
+
+    /// For a body that the connection's credentials cannot be put into.
+    pub(super) fn body(url: &Url, grant: &Grant, why: String) -> Self {
+        let allowed_by = format!(
+            "Send a JSON object (application/json) without the key: the server sets it for connection \"{}\".",
+            grant.connection_name
+        );
+        Self { host: host(url), reason: Reason::Body(why), allowed_by }
     }
 
     /// For a request that is wrong in itself.

@@ -6,8 +6,8 @@ use std::io;
 use url::Url;
 use wasmtime_wasi_http::Error as WasiError;
 
+use super::body::BodyTooLarge;
 use super::denial::Denial;
-use super::request::BodyTooLarge;
 use super::resolver::Blocked;
 
 /// Why there is no answer.

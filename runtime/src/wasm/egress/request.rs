@@ -1,12 +1,8 @@
-use bytes::Bytes;
-use futures::StreamExt;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use http_body_util::BodyExt;
 use secrecy::ExposeSecret;
-use thiserror::Error;
 use url::Url;
-use wasmtime_wasi_http::{Error as WasiError, WasiBody};
+use wasmtime_wasi_http::Error as WasiError;
 
 use super::denial::{Denial, Reason, shown};
 use super::failure::Failure;
@@ -31,11 +27,6 @@ const FORBIDDEN: [&str; 13] = [
     "upgrade",
 ];
 
-/// A request's body went over `egress.max_request_body`. Travels through the HTTP client to [`super::failure`].
-#[derive(Debug, Error)]
-#[error("the body of the request is larger than {0} bytes")]
-pub(super) struct BodyTooLarge(pub(super) u64);
-
 /// Whether a guest working under this grant may not set this header: credentials of every kind, those of the
 /// connection, and what belongs to the HTTP connection.
 ///
@@ -50,6 +41,7 @@ pub fn is_forbidden_header(grant: &Grant, name: &HeaderName) -> bool {
 }
 
 /// Judges a request as the guest wrote it, then answers its URL, rebuilt, and its headers, both with the credentials.
+/// Those that belong into the body are not among them.
 pub(super) fn vet(
     grant: &Grant,
     parts: &http::request::Parts,
@@ -82,18 +74,6 @@ pub(super) fn vet(
     }
     Ok((url, headers))
 }
-
-/// The body as the HTTP client wants it, bounded. Trailers are dropped.
-pub(super) fn bounded(body: WasiBody, max: u64) -> reqwest::Body {
-    let mut sent = 0_u64;
-    reqwest::Body::wrap_stream(body.into_data_stream().map(move |chunk| -> Result<Bytes, BodyError> {
-        let chunk = chunk?;
-        sent = sent.saturating_add(chunk.len() as u64);
-        if sent > max { Err(BodyTooLarge(max).into()) } else { Ok(chunk) }
-    }))
-}
-
-type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 fn check_sizes(headers: &HeaderMap, settings: &EgressSettings) -> Result<(), Failure> {
     if header_bytes(headers) > settings.max_header_bytes {
@@ -148,7 +128,8 @@ fn place(credential: &Credential, url: &mut Url, headers: &mut HeaderMap) -> Res
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
-        Credential::Body { .. } => return Err(WasiError::ConfigurationError.into()),
+        // It is put in when the body is here; see `body`.
+        Credential::Body { .. } => {}
         Credential::Query { name, value } => {
             url.query_pairs_mut().append_pair(name, value.expose_secret());
         }

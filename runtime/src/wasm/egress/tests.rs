@@ -1,10 +1,12 @@
 //! Real sockets on loopback, opened by an exemption. The rules alone are in `rules`.
 
 mod app;
+mod body;
 mod guarded;
 mod limits;
 mod pooling;
 mod reflection;
+mod renewal;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use secrecy::SecretString;
 use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 
 use super::resolver::Lookup;
-use super::{Denial, Denials, Egress, EgressSettings};
+use super::{Authority, Denial, Denials, Egress, EgressSettings};
 use crate::domain::grant::{Credential, Grant};
 
 /// With characters that base64 and percent-encoding treat specially.
@@ -33,7 +35,12 @@ fn bearer() -> Vec<Placement> {
 
 /// A grant of a group for these places, with [`SECRET`] put as the placements say.
 fn grant(group: &str, allow: &[&str], placements: &[Placement]) -> Arc<Grant> {
-    let secrets = BTreeMap::from([("token".to_owned(), SecretString::from(SECRET))]);
+    grant_of(SECRET, 0, group, allow, placements)
+}
+
+/// The same with another secret, which is the connection's token of a generation.
+fn grant_of(token: &str, generation: u64, group: &str, allow: &[&str], placements: &[Placement]) -> Arc<Grant> {
+    let secrets = BTreeMap::from([("token".to_owned(), SecretString::from(token))]);
     let credentials = Credential::from_placements(placements, &BTreeMap::new(), &secrets).unwrap();
     let scrub = Credential::scrubber(&credentials, secrets.values());
     Arc::new(Grant {
@@ -45,8 +52,13 @@ fn grant(group: &str, allow: &[&str], placements: &[Placement]) -> Arc<Grant> {
         credentials,
         config: BTreeMap::new(),
         scrub,
-        generation: 0,
+        generation,
     })
+}
+
+/// What a call under this grant may do; its credentials are never renewed.
+fn under(grant: &Arc<Grant>) -> Authority {
+    Authority::new(grant.clone(), None)
 }
 
 /// Settings that give up soon and let connections reach these hosts.
@@ -85,7 +97,7 @@ async fn head(
     grant: &Arc<Grant>,
     request: http::Request<WasiBody>,
 ) -> Result<http::Response<WasiBody>, WasiError> {
-    let sending = egress.send(grant, &Denials::default(), request, Some(RequestOptions::default()));
+    let sending = egress.send(&under(grant), &Denials::default(), request, Some(RequestOptions::default()));
     Ok(Box::into_pin(sending).await?.0)
 }
 
@@ -109,7 +121,7 @@ async fn call(
 async fn denied(egress: &Arc<Egress>, grant: &Arc<Grant>, request: http::Request<WasiBody>) -> Denial {
     let shown = format!("{:?} {:?}", request.uri(), request.headers());
     let denials = Denials::default();
-    let result = Box::into_pin(egress.send(grant, &denials, request, None)).await;
+    let result = Box::into_pin(egress.send(&under(grant), &denials, request, None)).await;
     assert!(matches!(result, Err(WasiError::HttpRequestDenied)), "{shown} was let out");
     let list = denials.list();
     assert_eq!(list.len(), 1, "{shown}: {list:?}");

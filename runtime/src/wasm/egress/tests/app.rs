@@ -65,6 +65,7 @@ impl App {
 fn router(seen: Arc<Seen>) -> Router {
     Router::new()
         .route("/reflect", any(reflect))
+        .route("/needs/{token}", any(needs))
         .route("/forms", get(forms))
         .route("/pieces/{at}", get(pieces))
         .route("/headers", get(headers))
@@ -101,6 +102,17 @@ async fn reflect(request: Request) -> Response {
     let mut response = text.into_response();
     if let Some(authorization) = authorization {
         response.headers_mut().insert("x-reflected", authorization);
+    }
+    response
+}
+
+/// Reflects, with status 401 unless the bearer token is the one in the path.
+async fn needs(axum::extract::Path(token): axum::extract::Path<String>, request: Request) -> Response {
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let known = bearer == Some(&format!("Bearer {token}"));
+    let mut response = reflect(request).await;
+    if !known {
+        *response.status_mut() = http::StatusCode::UNAUTHORIZED;
     }
     response
 }

@@ -42,13 +42,13 @@ async fn the_guest_can_only_shorten_the_times() {
     let (egress, grant) = (Egress::new(settings).unwrap(), grant("acme", &[&app.url("/")], &bearer()));
     let day = Some(Duration::from_secs(86_400));
     let options = RequestOptions { connect_timeout: day, first_byte_timeout: day, between_bytes_timeout: day };
-    let sending = egress.send(&grant, &Denials::default(), get(&app.url("/stall-body")), Some(options));
+    let sending = egress.send(&under(&grant), &Denials::default(), get(&app.url("/stall-body")), Some(options));
     let error = body(Box::into_pin(sending).await.unwrap().0).await.unwrap_err();
     assert!(matches!(error, WasiError::ConnectionReadTimeout), "{error:?}");
 
     let options =
         RequestOptions { connect_timeout: Some(SOON), first_byte_timeout: Some(SOON), between_bytes_timeout: None };
-    let sending = egress.send(&grant, &Denials::default(), get(&app.url("/stall-head")), Some(options));
+    let sending = egress.send(&under(&grant), &Denials::default(), get(&app.url("/stall-head")), Some(options));
     let error = Box::into_pin(sending).await.err().unwrap();
     assert!(matches!(error, WasiError::HttpResponseTimeout), "{error:?}");
 }

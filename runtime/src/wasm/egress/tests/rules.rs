@@ -125,7 +125,7 @@ async fn the_guest_cannot_set_what_the_host_sets() {
         Placement::Query { name: "auth_token".into(), value: "${secret.token}".into() },
     ];
     let grant = grant("acme", &["https://api.example.com"], &placements);
-    let mut hooks = EgressHooks::new(egress.clone(), grant.clone(), Denials::default());
+    let mut hooks = EgressHooks::new(egress.clone(), under(&grant), Denials::default());
     for name in [
         "Authorization",
         "Cookie",
@@ -238,7 +238,7 @@ async fn denials_are_bounded() {
     let egress = Egress::with_lookup(settings(&[]), lookup(&[])).unwrap();
     let (grant, denials) = (grant("acme", &["https://api.example.com"], &bearer()), Denials::default());
     for _ in 0..20 {
-        let _ = Box::into_pin(egress.send(&grant, &denials, get("https://evil.example/"), None)).await;
+        let _ = Box::into_pin(egress.send(&under(&grant), &denials, get("https://evil.example/"), None)).await;
     }
     assert_eq!(denials.list().len(), 16);
 }
