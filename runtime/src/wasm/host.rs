@@ -5,14 +5,16 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use crate::domain::grant::Grant;
 use crate::wasm::cache::ModuleCache;
 use crate::wasm::connector::{self, ConnectorPart};
 use crate::wasm::cpu::CpuMeter;
-use crate::wasm::egress::{Egress, EgressError, GuardedClient};
+use crate::wasm::egress::{Egress, EgressError, GuardedClient, ProbeError, Renewal};
 use crate::wasm::engine;
 use crate::wasm::error::WasmError;
 use crate::wasm::guest::{FlowPart, Guest, link_flow};
@@ -77,6 +79,19 @@ impl WasmHost {
     /// A client for requests of the server itself to URLs that somebody else wrote.
     pub fn guarded_client(&self) -> Result<GuardedClient, EgressError> {
         self.egress.guarded_client()
+    }
+
+    /// Sends a request of the server's own as a connector under this grant would. The URL is absolute; the whole answer
+    /// has to arrive within a time, and its body within a number of bytes.
+    pub async fn probe(
+        &self,
+        grant: &Arc<Grant>,
+        renewal: Option<Arc<dyn Renewal>>,
+        request: http::Request<Bytes>,
+        within: Duration,
+        max_body: usize,
+    ) -> Result<http::Response<Bytes>, ProbeError> {
+        self.egress.probe(grant, renewal, request, within, max_body).await
     }
 
     /// The bounds in force.

@@ -5,6 +5,7 @@ mod body;
 mod guarded;
 mod limits;
 mod pooling;
+mod probe;
 mod reflection;
 mod renewal;
 mod rules;
