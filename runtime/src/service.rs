@@ -20,6 +20,7 @@ pub mod hooks;
 pub mod limits;
 mod login_limits;
 pub mod members;
+pub mod oauth;
 pub mod oidc;
 mod passwords;
 mod queue;
@@ -52,6 +53,7 @@ use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::limits::{LimitSettings, Limits};
+use crate::service::oauth::TokenBook;
 use crate::service::oidc::{Oidc, OidcSettings};
 use crate::service::record::Record;
 use crate::service::sessions::{Login, UsersSettings};
@@ -146,6 +148,7 @@ pub struct Service {
     pepper: Pepper,
     login: Login,
     oidc: Oidc,
+    oauth: TokenBook,
     catalog: ArcSwap<Catalog>,
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
@@ -190,10 +193,9 @@ impl Service {
         let editing = AuditHead::read(store.as_ref())?;
         let limits = Arc::new(Limits::load(limits, store.clone(), clock()).await?);
         let spending = Spending::read(store.clone(), clock())?;
-        let alerts = wasm
-            .guarded_client()
-            .map_err(ServiceError::internal("making the client for alerts"))
-            .and_then(|client| AlertBook::open(alerts, store.as_ref(), client))?;
+        let client =
+            wasm.guarded_client().map_err(ServiceError::internal("making the client for alerts and tokens"))?;
+        let alerts = AlertBook::open(alerts, store.as_ref(), client.clone())?;
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
@@ -211,6 +213,7 @@ impl Service {
             pepper,
             login: Login::new(users, tokens),
             oidc: Oidc::new(&oidc, &public_url)?,
+            oauth: TokenBook::new(client),
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),

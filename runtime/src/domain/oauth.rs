@@ -1,10 +1,16 @@
 //! OAuth connections: where they send their clients' secrets and people's browsers.
 
+mod answer;
+mod token;
+
 use std::collections::BTreeMap;
 
 use headgate_manifest::{FillError, fill};
 use thiserror::Error;
 use url::{Host, Url};
+
+pub use answer::{AnswerError, Refusal, TokenAnswer, refusal};
+pub use token::{StoredToken, pause};
 
 /// A URL of a manifest's OAuth cannot be used with a connection's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

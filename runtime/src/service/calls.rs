@@ -7,7 +7,6 @@ use std::time::Instant;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
 
 use crate::domain::connection::Connection;
 use crate::domain::flow::Flow;
@@ -16,6 +15,7 @@ use crate::domain::id::Environment;
 use crate::domain::run::{Failure, LogLine, MAX_STEPS, Recorded, Step};
 use crate::service::Service;
 use crate::service::error::ServiceError;
+use crate::service::oauth::OauthError;
 use crate::service::queue::Journal;
 use crate::wasm::{CallError, Connections, GuestError, LogLevel, LogSource, RunLog, RunScope, SlotHandle};
 
@@ -27,8 +27,25 @@ const POISONED: &str = "nothing panics while it holds the run's records";
 struct Opened {
     slot: String,
     connection: Arc<Connection>,
-    /// Decrypted at the first call.
-    grant: OnceCell<Arc<Grant>>,
+    /// What its calls were granted, with a token each: the newest is the last.
+    grants: Mutex<Vec<Arc<Grant>>>,
+}
+
+impl Opened {
+    fn granted(&self) -> Vec<Arc<Grant>> {
+        self.grants.lock().expect(POISONED).clone()
+    }
+
+    /// Keeps a grant, so that the run's records are redacted of it; answers the one that is kept.
+    fn keep(&self, grant: Grant) -> Arc<Grant> {
+        let mut grants = self.grants.lock().expect(POISONED);
+        if let Some(known) = grants.iter().find(|known| known.generation == grant.generation) {
+            return known.clone();
+        }
+        let grant = Arc::new(grant);
+        grants.push(grant.clone());
+        grant
+    }
 }
 
 #[derive(Default)]
@@ -73,9 +90,8 @@ impl RunCalls {
     ///
     /// They are redacted before they are cut, so that no cut can split a secret and keep its half.
     pub(super) fn record(&self, bytes: &[u8]) -> Recorded {
-        let opened = self.opened.lock().expect(POISONED);
-        let grants = opened.iter().filter_map(|opened| opened.grant.get());
-        let clean = grants.fold(Cow::Borrowed(bytes), |bytes, grant| match grant.scrub.scrub_bytes(&bytes) {
+        let grants = self.grants();
+        let clean = grants.iter().fold(Cow::Borrowed(bytes), |bytes, grant| match grant.scrub.scrub_bytes(&bytes) {
             Cow::Borrowed(_) => bytes,
             Cow::Owned(scrubbed) => Cow::Owned(scrubbed),
         });
@@ -92,13 +108,25 @@ impl RunCalls {
     }
 
     fn redact(&self, text: String) -> String {
-        let opened = self.opened.lock().expect(POISONED);
-        opened.iter().filter_map(|opened| opened.grant.get()).fold(text, |text, grant| {
-            match grant.scrub.scrub_str(&text) {
-                Cow::Borrowed(_) => text,
-                Cow::Owned(scrubbed) => scrubbed,
-            }
+        self.grants().iter().fold(text, |text, grant| match grant.scrub.scrub_str(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(scrubbed) => scrubbed,
         })
+    }
+
+    /// Whatever the run's calls were granted so far.
+    fn grants(&self) -> Vec<Arc<Grant>> {
+        self.opened.lock().expect(POISONED).iter().flat_map(|opened| opened.granted()).collect()
+    }
+
+    /// What a call is granted: what the one before was, while that is still what there is.
+    async fn granted(&self, opened: &Opened) -> Result<Arc<Grant>, OauthError> {
+        if let Some(last) = opened.granted().pop()
+            && self.service.is_current(&opened.connection, last.generation).await?
+        {
+            return Ok(last);
+        }
+        Ok(opened.keep(self.service.grant(&opened.connection).await?))
     }
 
     async fn perform(
@@ -114,8 +142,10 @@ impl RunCalls {
         };
         self.journal.begin_step().await.map_err(internal)?;
         let connection = &opened.connection;
-        let grant = opened.grant.get_or_try_init(|| async { self.service.grant(connection).await.map(Arc::new) });
-        let grant = grant.await.map_err(internal)?.clone();
+        let grant = self.granted(opened).await.map_err(|error| match error {
+            OauthError::Internal(error) => internal(ServiceError::internal("granting a call")(error)),
+            error => not_granted(connection, &error),
+        })?;
         let catalog = self.service.catalog();
         let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
         let connector = connector.ok_or_else(|| {
@@ -162,7 +192,7 @@ impl Connections for RunCalls {
             return Err(GuestError::lasting("too_many_connections", message));
         }
         let connection = connection.clone();
-        opened.push(Arc::new(Opened { slot: slot.to_owned(), connection, grant: OnceCell::new() }));
+        opened.push(Arc::new(Opened { slot: slot.to_owned(), connection, grants: Mutex::default() }));
         Ok(SlotHandle(opened.len() - 1))
     }
 
@@ -226,6 +256,21 @@ pub(super) fn failure(error: &GuestError) -> Failure {
         message: error.message.clone(),
         retryable: error.retryable,
         details: error.details.as_deref().and_then(|details| serde_json::from_str(details).ok()),
+    }
+}
+
+/// What a flow is told whose connection has no token.
+fn not_granted(connection: &Connection, error: &OauthError) -> GuestError {
+    match error {
+        OauthError::NeedsAuthorization { .. } => GuestError::lasting("connection_broken", error.to_string()),
+        OauthError::Unfit(_) => {
+            let message = format!("the connection \"{}\" cannot be used: {error}", connection.name);
+            GuestError::lasting("connection_broken", message)
+        }
+        _ => {
+            let message = format!("the connection \"{}\" cannot be used for now: {error}", connection.name);
+            GuestError::passing("connection_unavailable", message)
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::oauth::token_key;
 use crate::service::record::Record;
 use crate::service::vault::{Place, random};
 
@@ -146,8 +147,11 @@ impl Service {
             );
             return Err(ServiceError::Conflict(message));
         }
+        edit.remove_beside(&token_key(&connection));
         edit.remove(&Record::Connection(connection));
-        edit.save().await
+        edit.save().await?;
+        self.drop_token(id);
+        Ok(())
     }
 }
 

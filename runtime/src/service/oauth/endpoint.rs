@@ -1,0 +1,298 @@
+//! Requests to an app's token, revocation and introspection endpoints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use headgate_manifest::{ClientAuthentication, Oauth, TokenBody, fill};
+use http::{HeaderName, HeaderValue, Method, header};
+use jiff::Timestamp;
+use oauth2::TokenIntrospectionResponse as _;
+use oauth2::basic::BasicTokenIntrospectionResponse;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use super::{OauthError, Revoked, TokenRequest, Tokens};
+use crate::domain::app_registration::AppRegistration;
+use crate::domain::connection::Connection;
+use crate::domain::oauth::{AnswerError, Refusal, TokenAnswer, endpoint, refusal};
+use crate::domain::scrub::Scrubber;
+use crate::service::Service;
+use crate::service::error::ServiceError;
+use crate::service::vault::Place;
+
+/// How long an app may take for an answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest answer, in bytes: token answers have a few KB.
+const MAX_ANSWER: usize = 256 << 10;
+
+/// An app registration with its secret, for one request.
+struct Client {
+    id: String,
+    secret: Option<SecretString>,
+}
+
+/// The parameters of a request. They hold secrets.
+type Params = BTreeMap<String, Zeroizing<String>>;
+
+impl Service {
+    /// Asks an app's token endpoint for a token. Nothing is kept of it.
+    pub(in crate::service) async fn request_tokens(
+        &self,
+        connection: &Connection,
+        request: TokenRequest,
+    ) -> Result<Tokens, OauthError> {
+        let oauth = oauth_of(connection)?;
+        let url = match (&request, &oauth.refresh_url) {
+            (TokenRequest::Refresh(_), Some(url)) => url,
+            _ => &oauth.token_url,
+        };
+        let params = token_params(connection, oauth, request)?;
+        let answer = self.ask(connection, oauth, url, params).await?;
+        let told = TokenAnswer::read(oauth, answer.status, &answer.body).map_err(|error| answer.failure(error))?;
+        Ok(Tokens {
+            access: told.access,
+            refresh: told.refresh,
+            // A life that ends after the calendar is none.
+            expires: told.life.and_then(|life| self.now().checked_add(life).ok()),
+            scopes: told.scopes,
+            metadata: told.metadata,
+        })
+    }
+
+    /// When an access token ends, as the app's introspection endpoint tells (RFC 7662).
+    pub(super) async fn introspect(
+        &self,
+        connection: &Connection,
+        token: &SecretString,
+    ) -> Result<Option<Timestamp>, OauthError> {
+        let oauth = oauth_of(connection)?;
+        let Some(url) = &oauth.introspection_url else { return Ok(None) };
+        let answer = self.ask(connection, oauth, url, about(token, "access_token")).await?;
+        if answer.status != 200 {
+            return Err(answer.failure(AnswerError::Odd(format!("it answers with the status {}", answer.status))));
+        }
+        let told: BasicTokenIntrospectionResponse = serde_json::from_slice(&answer.body)
+            .map_err(|_| answer.failure(AnswerError::Odd("its answer is none of RFC 7662".to_owned())))?;
+        let expires = told.exp().filter(|_| told.active());
+        Ok(expires.and_then(|expires| Timestamp::from_second(expires.timestamp()).ok()))
+    }
+
+    /// Asks the app to revoke a connection's tokens.
+    pub(super) async fn revoke_tokens(&self, connection: &Connection) -> Result<Revoked, ServiceError> {
+        let Ok(oauth) = oauth_of(connection) else { return Ok(Revoked::NotOffered) };
+        let Some(url) = &oauth.revocation_url else { return Ok(Revoked::NotOffered) };
+        let Some((stored, _)) = self.read_stored(connection)? else { return Ok(Revoked::NotOffered) };
+        let mut revoked = Revoked::NotOffered;
+        // The refresh token first: it is the one that lasts, and with it many apps revoke what came of it.
+        for (field, sealed) in [("refresh_token", &stored.refresh), ("access_token", &stored.access)] {
+            let Some(sealed) = sealed else { continue };
+            let token = self.open_token(connection, field, sealed).await?;
+            let answer = self.ask(connection, oauth, url, about(&token, field)).await;
+            let failed = match answer {
+                Ok(answer) if (200..300).contains(&answer.status) => None,
+                Ok(answer) => {
+                    let told = serde_json::from_slice(&answer.body).ok().as_ref().and_then(refusal);
+                    let odd = || AnswerError::Odd(format!("it answers with the status {}", answer.status));
+                    Some(answer.failure(told.map_or_else(odd, AnswerError::Refused)).to_string())
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            match failed {
+                Some(reason) => return Ok(Revoked::Failed(reason)),
+                None => revoked = Revoked::Yes,
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Sends a request as the connection's client.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        oauth: &Oauth,
+        template: &str,
+        mut params: Params,
+    ) -> Result<Answer, OauthError> {
+        let unfit = |error: &dyn std::error::Error| OauthError::Unfit(error.to_string());
+        let url = endpoint(template, &connection.config).map_err(|error| unfit(&error))?;
+        let (registration, client) = self.client_of(connection).await?;
+        let host = url.host_str().unwrap_or_default();
+        if !registration.may_send_to(host) {
+            return Err(OauthError::Unfit(format!(
+                "the app registration \"{}\" may not be used with the host \"{host}\". Add the host to the registration's token hosts, if it is the app's",
+                registration.name
+            )));
+        }
+        let mut request = http::Request::builder().method(Method::POST).uri(url.as_str());
+        for (name, value) in filled(&oauth.token_headers, connection)? {
+            let name: HeaderName = name.parse().map_err(|error| unfit(&error))?;
+            let value = HeaderValue::from_str(&value).map_err(|error| unfit(&error))?;
+            request = request.header(name, value);
+        }
+        let mut request = request.body(Bytes::new()).map_err(|error| unfit(&error))?;
+        let authorization = client.authenticate(oauth.client_authentication, &mut params);
+        let (content_type, body) = written(oauth.token_body, &params);
+        *request.body_mut() = body;
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(authorization) = &authorization {
+            let mut value = HeaderValue::from_str(authorization).map_err(|error| unfit(&error))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let sent = params.iter().filter(|(name, _)| SECRET_PARAMS.contains(&name.as_str()));
+        let sent = sent.map(|(_, value)| value.as_str()).chain(client.secret.as_ref().map(|s| s.expose_secret()));
+        let scrub = Scrubber::new(sent);
+        let answer = self.oauth.client.send(request, TIMEOUT, MAX_ANSWER).await;
+        let answer =
+            answer.map_err(|error| OauthError::Unavailable { reason: error.to_string(), retry_after: None })?;
+        let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            retry_after: retry_after.map(Duration::from_secs),
+            body: answer.into_body(),
+            scrub,
+        })
+    }
+
+    async fn client_of(
+        &self,
+        connection: &Connection,
+    ) -> Result<(std::sync::Arc<AppRegistration>, Client), OauthError> {
+        let id = connection.oauth.as_ref().map(|part| &part.registration);
+        let catalog = self.catalog();
+        let registration = id.and_then(|id| catalog.app_registrations.get(id)).cloned().ok_or_else(|| {
+            OauthError::Unfit(format!(
+                "the app registration of the connection \"{}\" was deleted. Make the connection anew with another one",
+                connection.name
+            ))
+        })?;
+        let secret = match &registration.client_secret {
+            None => None,
+            Some(sealed) => {
+                let (group, record) = (registration.sealed_under(), registration.id.as_str());
+                let place = Place { group, record, field: "client_secret" };
+                let opened = self.vault.open_secret(place, sealed).await;
+                Some(opened.map_err(OauthError::internal("opening the secret of an app registration"))?)
+            }
+        };
+        let client = Client { id: registration.client_id.clone(), secret };
+        Ok((registration, client))
+    }
+}
+
+/// Parameters whose values must not be told.
+const SECRET_PARAMS: [&str; 5] = ["code", "code_verifier", "refresh_token", "token", "client_secret"];
+
+/// What came back.
+struct Answer {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Bytes,
+    scrub: Scrubber,
+}
+
+impl Answer {
+    /// Why it is not what was asked for, without anything that was sent.
+    fn failure(&self, error: AnswerError) -> OauthError {
+        let clean = |text: &str| self.scrub.scrub_str(text).into_owned();
+        match error {
+            AnswerError::Odd(reason) => OauthError::Unavailable { reason, retry_after: self.retry_after },
+            AnswerError::Refused(refusal) if self.status == 429 => {
+                OauthError::Unavailable { reason: clean(&refusal.to_string()), retry_after: self.retry_after }
+            }
+            AnswerError::Refused(refusal) => OauthError::Refused(Refusal {
+                error: clean(&refusal.error),
+                description: refusal.description.as_deref().map(clean),
+            }),
+        }
+    }
+}
+
+impl Client {
+    /// Says who the client is (RFC 6749, section 2.3.1): in the parameters, or as the header that is answered.
+    fn authenticate(&self, how: ClientAuthentication, params: &mut Params) -> Option<Zeroizing<String>> {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        match (how, &self.secret) {
+            (ClientAuthentication::Basic, Some(secret)) => {
+                let pair = format!("{}:{}", encode(&self.id), encode(secret.expose_secret()));
+                return Some(Zeroizing::new(format!("Basic {}", STANDARD.encode(Zeroizing::new(pair).as_bytes()))));
+            }
+            (ClientAuthentication::Body, Some(secret)) => {
+                params.insert("client_secret".to_owned(), Zeroizing::new(secret.expose_secret().to_owned()));
+            }
+            (ClientAuthentication::None, _) | (_, None) => {}
+        }
+        params.insert("client_id".to_owned(), Zeroizing::new(self.id.clone()));
+        None
+    }
+}
+
+fn oauth_of(connection: &Connection) -> Result<&Oauth, OauthError> {
+    let none = || OauthError::Unfit(format!("the connection \"{}\" does not use OAuth", connection.name));
+    connection.pins.oauth.as_ref().ok_or_else(none)
+}
+
+fn token_params(connection: &Connection, oauth: &Oauth, request: TokenRequest) -> Result<Params, OauthError> {
+    let further = match &request {
+        TokenRequest::Refresh(_) => &oauth.refresh_params,
+        _ => &oauth.token_params,
+    };
+    let mut params = filled(further, connection)?;
+    let mut put = |name: &str, value: &str| params.insert(name.to_owned(), Zeroizing::new(value.to_owned()));
+    match request {
+        TokenRequest::Code { code, verifier, redirect_uri } => {
+            put("grant_type", "authorization_code");
+            put("code", code.expose_secret());
+            put("redirect_uri", &redirect_uri);
+            if let Some(verifier) = verifier {
+                put("code_verifier", verifier.expose_secret());
+            }
+        }
+        TokenRequest::Refresh(token) => {
+            put("grant_type", "refresh_token");
+            put("refresh_token", token.expose_secret());
+        }
+        TokenRequest::ClientCredentials => {
+            put("grant_type", "client_credentials");
+            let scopes = connection.oauth.as_ref().map(|part| part.scopes.join(&oauth.scope_separator));
+            if let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) {
+                put(&oauth.scope_parameter, &scopes);
+            }
+        }
+    }
+    Ok(params)
+}
+
+fn about(token: &SecretString, hint: &str) -> Params {
+    let token = Zeroizing::new(token.expose_secret().to_owned());
+    Params::from([("token".to_owned(), token), ("token_type_hint".to_owned(), Zeroizing::new(hint.to_owned()))])
+}
+
+fn filled(templates: &BTreeMap<String, String>, connection: &Connection) -> Result<Params, OauthError> {
+    let values = connection.config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())).collect();
+    let filled = templates.iter().map(|(name, template)| Ok((name.clone(), Zeroizing::new(fill(template, &values)?))));
+    let filled: Result<_, headgate_manifest::FillError> = filled.collect();
+    filled.map_err(|error| OauthError::Unfit(error.to_string()))
+}
+
+fn written(how: TokenBody, params: &Params) -> (&'static str, Bytes) {
+    match how {
+        TokenBody::Form => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            for (name, value) in params {
+                form.append_pair(name, value);
+            }
+            ("application/x-www-form-urlencoded", form.finish().into())
+        }
+        TokenBody::Json => {
+            let params: BTreeMap<&str, &str> = params.iter().map(|(name, value)| (&**name, value.as_str())).collect();
+            ("application/json", serde_json::to_vec(&params).expect("texts serialise").into())
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Renewing tokens: before they end, and after an app refused them. One renewal of a connection is under way at a time,
+//! whoever waits for it is given what came of it, and it goes on when they go away.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use headgate_manifest::OauthGrant;
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::kept::{Swap, chance};
+use super::{AccessToken, OauthError, TokenRequest};
+use crate::domain::connection::Connection;
+use crate::domain::id::ConnectionId;
+use crate::domain::oauth::{StoredToken, pause};
+use crate::service::Service;
+use crate::store::Sequence;
+
+/// How long a call waits for a renewal: longer than the app may take for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long after a refusal another one renews nothing: the token is not what the app dislikes.
+const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// Failures in a row after which somebody is told.
+const ALERT_AFTER: u32 = 5;
+
+/// A token in memory.
+pub(super) struct Token {
+    pub(super) stored: StoredToken,
+    pub(super) version: Sequence,
+    pub(super) access: Option<AccessToken>,
+}
+
+type Outcome = Result<Arc<Token>, OauthError>;
+
+/// What is held of one connection's token.
+#[derive(Default)]
+pub(super) struct Holder {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Arc<Token>>,
+    renewal: Option<Renewing>,
+    trouble: Option<Trouble>,
+    /// When an app refused the newest token last.
+    refused: Option<Timestamp>,
+}
+
+/// A renewal under way.
+struct Renewing {
+    outcome: Shared<BoxFuture<'static, Outcome>>,
+    task: AbortHandle,
+}
+
+/// How renewing failed since it succeeded last.
+struct Trouble {
+    error: OauthError,
+    at: Timestamp,
+    failures: u32,
+    retry_after: Timestamp,
+}
+
+impl Holder {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When renewing failed last and why, and when it is tried again.
+    pub(super) fn trouble(&self) -> (Option<(Timestamp, String)>, Option<Timestamp>) {
+        let state = self.state();
+        let trouble = state.trouble.as_ref();
+        (trouble.map(|t| (t.at, t.error.to_string())), trouble.map(|t| t.retry_after))
+    }
+}
+
+impl State {
+    /// Takes up a token, unless a newer one is there.
+    fn take_up(&mut self, token: Arc<Token>) {
+        if self.token.as_ref().is_none_or(|held| held.version < token.version) {
+            self.token = Some(token);
+        }
+    }
+}
+
+impl Service {
+    /// A token that calls may use; it is renewed when it has ended, and beside them shortly before.
+    pub(in crate::service) async fn access_token(
+        self: &Arc<Self>,
+        connection: &Connection,
+    ) -> Result<AccessToken, OauthError> {
+        let held = self.oauth.holder(&connection.id).state().token.clone();
+        let held = match held {
+            Some(held) => Some(held),
+            None => {
+                let read = self.read_token(connection).await?;
+                read.inspect(|token| self.oauth.holder(&connection.id).state().take_up(token.clone()))
+            }
+        };
+        let now = self.now();
+        if let Some(token) = &held
+            && let Some(access) = token.access.as_ref().filter(|_| token.stored.is_usable(now))
+        {
+            if token.stored.is_due(now) {
+                // Nobody waits for it. While it fails, the token is used as long as it lives.
+                drop(self.begin_renewal(connection, access.generation));
+            }
+            return Ok(access.clone());
+        }
+        self.renewed(connection, held.map_or(0, |held| held.stored.generation)).await
+    }
+
+    /// Whether the token of this generation is still what calls are given.
+    pub(in crate::service) async fn is_current(
+        self: &Arc<Self>,
+        connection: &Connection,
+        generation: u64,
+    ) -> Result<bool, OauthError> {
+        Ok(connection.pins.oauth.is_none() || self.access_token(connection).await?.generation == generation)
+    }
+
+    /// A newer token than the one of this generation, which an app refused (status 401).
+    pub(in crate::service) async fn token_after_refusal(
+        self: &Arc<Self>,
+        connection: &Connection,
+        generation: u64,
+    ) -> Result<AccessToken, OauthError> {
+        let now = self.now();
+        {
+            let holder = self.oauth.holder(&connection.id);
+            let mut state = holder.state();
+            let newest = state.token.as_ref().is_none_or(|token| token.stored.generation == generation);
+            let lately = state.refused.is_some_and(|at| now.duration_since(at) < REFUSED_AGAIN);
+            if newest && lately && state.renewal.is_none() {
+                let reason = "the app refuses its new token too".to_owned();
+                return Err(OauthError::Unavailable { reason, retry_after: None });
+            }
+            if newest {
+                state.refused = Some(now);
+            }
+        }
+        self.renewed(connection, generation).await
+    }
+
+    /// A newer token than the one of this generation.
+    async fn renewed(self: &Arc<Self>, connection: &Connection, generation: u64) -> Result<AccessToken, OauthError> {
+        let outcome = self.begin_renewal(connection, generation);
+        let token = timeout(LONGEST_WAIT, outcome).await.map_err(|_| OauthError::Unavailable {
+            reason: format!("there was no answer within {} s", LONGEST_WAIT.as_secs()),
+            retry_after: None,
+        })??;
+        token.access.clone().ok_or_else(|| OauthError::needs_authorization(connection, "there is no token"))
+    }
+
+    /// Begins a renewal, or joins the one under way.
+    fn begin_renewal(
+        self: &Arc<Self>,
+        connection: &Connection,
+        generation: u64,
+    ) -> Shared<BoxFuture<'static, Outcome>> {
+        let known = |outcome: Outcome| futures::future::ready(outcome).boxed().shared();
+        let holder = self.oauth.holder(&connection.id);
+        let mut state = holder.state();
+        if let Some(token) = state.token.as_ref().filter(|token| token.stored.generation > generation)
+            && token.stored.is_usable(self.now())
+        {
+            return known(Ok(token.clone()));
+        }
+        if let Some(broken) = state.token.as_ref().and_then(|token| token.stored.broken.clone()) {
+            return known(Err(OauthError::needs_authorization(connection, broken)));
+        }
+        if let Some(renewal) = state.renewal.as_ref().filter(|renewal| !renewal.task.is_finished()) {
+            return renewal.outcome.clone();
+        }
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| self.now() < trouble.retry_after) {
+            return known(Err(trouble.error.clone()));
+        }
+        let task = self.background.spawn(self.clone().renew(connection.id.clone(), generation));
+        let abort = task.abort_handle();
+        let outcome =
+            task.map(|ended| ended.unwrap_or_else(|panic| Err(OauthError::internal("renewing a token")(panic))));
+        let outcome = outcome.boxed().shared();
+        state.renewal = Some(Renewing { outcome: outcome.clone(), task: abort });
+        outcome
+    }
+
+    /// One renewal; what comes of it is known to everybody when it ends.
+    async fn renew(self: Arc<Self>, id: ConnectionId, generation: u64) -> Outcome {
+        let Some(connection) = self.catalog().connections.get(&id).cloned() else {
+            self.drop_token(&id);
+            return Err(OauthError::Unfit("the connection was deleted".to_owned()));
+        };
+        let outcome = self.renew_now(&connection, generation).await;
+        let now = self.now();
+        let failures = {
+            let holder = self.oauth.holder(&id);
+            let mut state = holder.state();
+            state.renewal = None;
+            match &outcome {
+                Ok(token) => {
+                    state.take_up(token.clone());
+                    state.trouble.take().map_or(0, |trouble| trouble.failures)
+                }
+                Err(OauthError::NeedsAuthorization { .. }) => 0,
+                Err(error) => {
+                    let failures = state.trouble.as_ref().map_or(0, |trouble| trouble.failures) + 1;
+                    let asked = match error {
+                        OauthError::Unavailable { retry_after: Some(asked), .. } => {
+                            SignedDuration::try_from(*asked).ok()
+                        }
+                        _ => None,
+                    };
+                    let retry_after = now.checked_add(pause(failures, asked, chance())).unwrap_or(now);
+                    state.trouble = Some(Trouble { error: error.clone(), at: now, failures, retry_after });
+                    failures
+                }
+            }
+        };
+        match &outcome {
+            Ok(_) if failures >= ALERT_AFTER => self.note_token(&connection, None).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(connection = %id, group = %connection.group, failures, %error, "a token could not be renewed");
+                if failures == ALERT_AFTER {
+                    self.note_token(&connection, Some(&error.to_string())).await;
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn renew_now(self: &Arc<Self>, connection: &Connection, generation: u64) -> Outcome {
+        let before = self.read_token(connection).await?;
+        if let Some(token) = &before
+            && (token.stored.broken.is_some() || token.stored.generation > generation)
+        {
+            return self.found(connection, token.clone());
+        }
+        let before = before.as_deref();
+        let grant = connection.pins.oauth.as_ref().map(|oauth| oauth.grant);
+        let refresh = before.and_then(|before| before.stored.refresh.as_ref());
+        let request = match (grant, refresh) {
+            (Some(OauthGrant::ClientCredentials), _) => TokenRequest::ClientCredentials,
+            (_, Some(sealed)) => TokenRequest::Refresh(self.open_token(connection, "refresh_token", sealed).await?),
+            (_, None) if before.is_none() => {
+                return Err(OauthError::needs_authorization(connection, "nobody authorized it yet"));
+            }
+            (_, None) => {
+                let reason = "its token ended or was refused, and the app gave no refresh token";
+                return self.give_up(connection, before, reason).await;
+            }
+        };
+        match self.request_tokens(connection, request).await {
+            Ok(tokens) => match self.swap_token(connection, before, &tokens, true).await {
+                Ok(token) => {
+                    self.publish_token(connection, token.clone());
+                    Ok(token)
+                }
+                Err(Swap::Conflict) => self.found_instead(connection).await,
+                Err(Swap::Failed(error)) => Err(error.into()),
+            },
+            Err(OauthError::Refused(refusal)) if refusal.is_final() => {
+                // Somebody else may have renewed it meanwhile, so that what was refused is only old.
+                let version = before.map(|before| before.version);
+                let now = self.read_stored(connection)?.map(|(_, version)| version);
+                if now != version {
+                    return self.found_instead(connection).await;
+                }
+                let reason = format!("the app takes its refresh token no more: {refusal}");
+                self.give_up(connection, before, &reason).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What somebody else wrote meanwhile.
+    async fn found_instead(self: &Arc<Self>, connection: &Connection) -> Outcome {
+        match self.read_token(connection).await? {
+            Some(token) => self.found(connection, token),
+            None => Err(OauthError::needs_authorization(connection, "nobody authorized it yet")),
+        }
+    }
+
+    fn found(&self, connection: &Connection, token: Arc<Token>) -> Outcome {
+        self.oauth.holder(&connection.id).state().take_up(token.clone());
+        match &token.stored.broken {
+            Some(reason) => Err(OauthError::needs_authorization(connection, reason)),
+            None if token.stored.is_usable(self.now()) => Ok(token),
+            None => {
+                Err(OauthError::Unavailable { reason: "its token changed meanwhile".to_owned(), retry_after: None })
+            }
+        }
+    }
+
+    /// Marks that only a person can help, and tells them. Nothing is sent for the connection until then.
+    async fn give_up(self: &Arc<Self>, connection: &Connection, before: Option<&Token>, reason: &str) -> Outcome {
+        if let Some(before) = before {
+            let stored = StoredToken { broken: Some(reason.to_owned()), ..before.stored.clone() };
+            match self.swap(connection, Some(before), stored, before.access.clone()).await {
+                Ok(token) => self.oauth.holder(&connection.id).state().take_up(token),
+                Err(Swap::Conflict) => return self.found_instead(connection).await,
+                Err(Swap::Failed(error)) => return Err(error.into()),
+            }
+        }
+        self.note_token(connection, Some(reason)).await;
+        Err(OauthError::needs_authorization(connection, reason))
+    }
+
+    /// Lets everybody see a new token.
+    pub(super) fn publish_token(self: &Arc<Self>, connection: &Connection, token: Arc<Token>) {
+        let holder = self.oauth.holder(&connection.id);
+        let mut state = holder.state();
+        state.take_up(token.clone());
+        state.trouble = None;
+        let looks = connection.pins.oauth.as_ref().is_some_and(|oauth| oauth.introspection_url.is_some());
+        if looks && token.stored.expires.is_none() && token.access.is_some() {
+            self.background.spawn(self.clone().learn_expiry(connection.clone(), token));
+        }
+    }
+
+    /// Asks once when a token ends whose answer did not say so.
+    async fn learn_expiry(self: Arc<Self>, connection: Connection, token: Arc<Token>) {
+        let Some(access) = &token.access else { return };
+        let learnt = match self.introspect(&connection, &access.secret).await {
+            Ok(None) => return,
+            Ok(expires) => {
+                let mut stored = token.stored.clone();
+                stored.set_expiry(expires, chance());
+                self.swap(&connection, Some(&token), stored, token.access.clone()).await.map_err(OauthError::from)
+            }
+            Err(error) => Err(error),
+        };
+        match learnt {
+            Ok(token) => self.oauth.holder(&connection.id).state().take_up(token),
+            Err(error) => {
+                tracing::info!(connection = %connection.id, %error, "it is not known when a token ends; it is renewed when it is refused");
+            }
+        }
+    }
+
+    /// Raises the alert that a connection is broken, or closes it.
+    async fn note_token(&self, connection: &Connection, reason: Option<&str>) {
+        let written = match reason {
+            Some(reason) => self.alert_connection_broken(connection, reason).await,
+            None => self.alert_connection_restored(connection).await,
+        };
+        if let Err(error) = written {
+            tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
+        }
+    }
+}
