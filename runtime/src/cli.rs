@@ -2,6 +2,7 @@
 
 mod alerts;
 mod api_keys;
+mod app_registrations;
 mod audit;
 mod build;
 mod checkout;
@@ -14,6 +15,7 @@ mod flows;
 mod groups;
 mod login;
 mod logs;
+mod loopback;
 mod members;
 mod new;
 mod output;
@@ -100,6 +102,9 @@ enum Command {
     /// Connections: stored credentials of one connector.
     #[command(subcommand)]
     Connections(connections::Command),
+    /// App registrations: OAuth clients, for connections.
+    #[command(subcommand)]
+    AppRegistrations(app_registrations::Command),
     /// Flows: what runs.
     #[command(subcommand)]
     Flows(flows::Command),
@@ -166,6 +171,7 @@ impl Cli {
             Command::Audit(command) => command.run(&Context::new(self.global)?).await,
             Command::Connectors(command) => command.run(&Context::new(self.global)?).await,
             Command::Connections(command) => command.run(&Context::new(self.global)?).await,
+            Command::AppRegistrations(command) => command.run(&Context::new(self.global)?).await,
             Command::Flows(command) => command.run(&Context::new(self.global)?).await,
             Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
             Command::Push(push) => push.run(&Context::new(self.global)?).await,
@@ -223,6 +229,13 @@ mod tests {
             "headgate audit verify --expect 7:00ff",
             "headgate connectors install hubspot.wasm",
             "headgate connections create --connector hubspot --name x --env test --config k=v --secret k=env:TOKEN",
+            "headgate connections authorize x --env test",
+            "headgate app-registrations list --server",
+            "headgate app-registrations create --server --connector gmail --client-id 1 --client-secret - --token-host oauth2.googleapis.com",
+            "headgate -g acme app-registrations create --connector gmail --name ours --client-id 1 --public",
+            "headgate app-registrations update ours --client-secret env:S",
+            "headgate app-registrations show ours",
+            "headgate app-registrations delete app_0123456789abcdefghij",
             "headgate connections bind my-flow crm x --env test",
             "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
             "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",

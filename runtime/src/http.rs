@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod api_keys;
+pub mod app_registrations;
 pub mod audit;
 pub mod auth;
 pub mod client_address;
@@ -15,6 +16,7 @@ pub mod hooks;
 pub mod limits;
 pub mod linger;
 pub mod members;
+pub mod oauth;
 pub mod oidc;
 pub mod problem;
 pub mod runs;
@@ -102,6 +104,16 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(connectors::get))
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::get, connections::delete))
+        .routes(routes!(oauth::authorize))
+        .routes(routes!(oauth::finish))
+        .routes(routes!(app_registrations::list, app_registrations::create))
+        .routes(routes!(app_registrations::get, app_registrations::update, app_registrations::delete))
+        .routes(routes!(app_registrations::list_server, app_registrations::create_server))
+        .routes(routes!(
+            app_registrations::get_server,
+            app_registrations::update_server,
+            app_registrations::delete_server
+        ))
         .routes(routes!(flows::list, flows::create))
         .routes(routes!(flows::get))
         .routes(routes!(flows::list_versions, flows::push_version))
@@ -129,7 +141,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// All routes. Whatever is neither management nor health is a webhook, known or not.
 ///
 /// Only the health pages, the description of the API, which is the same on every server, and what brings a session
-/// (below `/api/v1/auth`) are open to everybody.
+/// (below `/api/v1/auth`) are open to everybody; so is the page to which apps send browsers back (`/oauth/callback`).
 pub fn router(api: ApiState) -> Router {
     let (management, document) = management().split_for_parts();
     let document = Arc::new(document);
@@ -138,6 +150,7 @@ pub fn router(api: ApiState) -> Router {
         .route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
         .route("/api/v1", any(extract::unknown_operation))
         .route("/api/v1/{*rest}", any(extract::unknown_operation))
+        .route("/oauth/callback", get(oauth::callback))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(hooks::receive)

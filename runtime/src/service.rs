@@ -6,6 +6,7 @@
 pub mod access;
 pub mod alerts;
 pub mod api_keys;
+pub mod app_registrations;
 pub mod audit;
 pub mod calls;
 pub mod catalog;
@@ -22,6 +23,7 @@ mod login_limits;
 pub mod members;
 pub mod oauth;
 pub mod oidc;
+mod once;
 mod passwords;
 mod queue;
 pub mod record;
@@ -51,6 +53,7 @@ use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
+use crate::service::connections::authorize::Authorizations;
 use crate::service::error::ServiceError;
 use crate::service::limits::{LimitSettings, Limits};
 use crate::service::oauth::TokenBook;
@@ -149,6 +152,7 @@ pub struct Service {
     login: Login,
     oidc: Oidc,
     oauth: TokenBook,
+    authorizations: Authorizations,
     catalog: ArcSwap<Catalog>,
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
@@ -214,6 +218,7 @@ impl Service {
             login: Login::new(users, tokens),
             oidc: Oidc::new(&oidc, &public_url)?,
             oauth: TokenBook::new(client),
+            authorizations: Authorizations::new(&public_url)?,
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),

@@ -19,6 +19,9 @@ const MOST_REDIRECTS: usize = 20;
 /// The client's secret, which the fixture knows.
 pub const CLIENT_SECRET: &str = "the-secret-of-the-client";
 
+/// Whoever logs in as this one cancels instead.
+pub const DENY: &str = "deny";
+
 /// The folder with the npm package `oidc-provider`. Where the variable is not set, a story about it cannot be told; in CI
 /// it has to be.
 pub fn folder() -> Option<PathBuf> {
@@ -42,7 +45,12 @@ pub struct OpenIdProvider {
 impl OpenIdProvider {
     /// Starts one that waits for its client.
     pub async fn start(folder: &Path) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oidc-provider.mjs");
+        Self::start_fixture(folder, "oidc-provider.mjs").await
+    }
+
+    /// Starts one as a fixture of the stories sets it up.
+    pub async fn start_fixture(folder: &Path, fixture: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
         let mut command = Command::new("node");
         command.arg(script).env(FOLDER, folder).kill_on_drop(true);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -55,7 +63,11 @@ impl OpenIdProvider {
     /// Tells it who its client is.
     pub async fn serve(&mut self, public_url: &str, alg: &str, id_token_claims: bool) {
         let redirect = format!("{public_url}/api/v1/auth/oidc/callback");
-        let client = json!({"redirect_uri": redirect, "alg": alg, "id_token_claims": id_token_claims});
+        self.tell(json!({"redirect_uri": redirect, "alg": alg, "id_token_claims": id_token_claims})).await;
+    }
+
+    /// Tells it what it waits for.
+    pub async fn tell(&mut self, client: Value) {
         self.input.write_all(format!("{client}\n").as_bytes()).await.unwrap();
         let ready = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.expect("the provider is not ready");
         assert_eq!(ready.unwrap().as_deref(), Some("ready"));
@@ -69,7 +81,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Goes to a page, logs in as somebody where a form asks for it, and answers where the last redirect leads: to a loopback
+    /// Goes to a page, logs in as somebody where a form asks for it ([`DENY`] cancels there), and answers where the last redirect leads: to a loopback
     /// address nobody serves, or the page it stops at.
     pub async fn log_in(&mut self, start: &str, login: &str, stop_at: &str) -> Result<String, Value> {
         let mut url = start.to_owned();
@@ -84,6 +96,12 @@ impl Browser {
                 answer = self.get(&url).await;
             } else if answer.status() == StatusCode::OK {
                 let page = answer.text().await.unwrap();
+                if let Some(cancel) = page.split_once("[ Cancel ]").filter(|_| login == DENY) {
+                    let link = cancel.0.rsplit_once("<a href=\"").unwrap().1.split('"').next().unwrap();
+                    url = reqwest::Url::parse(&url).unwrap().join(link).unwrap().to_string();
+                    answer = self.get(&url).await;
+                    continue;
+                }
                 let prompt = if page.contains("name=\"login\"") { "login" } else { "consent" };
                 let form = [("prompt", prompt), ("login", login), ("password", "any")];
                 let body = form.map(|(name, value)| format!("{name}={}", encoded(value))).join("&");
@@ -97,11 +115,13 @@ impl Browser {
         panic!("{url} redirects for ever");
     }
 
-    async fn get(&mut self, url: &str) -> Response {
+    /// Goes to a page, and no further.
+    pub async fn get(&mut self, url: &str) -> Response {
         self.send(client().get(url)).await
     }
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Response {
+    /// Sends a request with the browser's cookies.
+    pub async fn send(&mut self, request: reqwest::RequestBuilder) -> Response {
         let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         let answer = request.header("cookie", cookies.join("; ")).send().await.unwrap();
         for cookie in answer.headers().get_all("set-cookie") {

@@ -1,5 +1,7 @@
 //! `headgate connections`
 
+mod authorize;
+
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
@@ -43,6 +45,14 @@ pub(super) enum Command {
     },
     /// Shows a connection. Of its secrets only the names.
     Show {
+        /// Its id, or its name.
+        connection: String,
+        /// Where, when it is named by its name.
+        #[arg(long, default_value = "production")]
+        env: Environment,
+    },
+    /// Authorizes an OAuth connection: opens the app's page, or prints it, and waits until somebody consented there.
+    Authorize {
         /// Its id, or its name.
         connection: String,
         /// Where, when it is named by its name.
@@ -110,6 +120,7 @@ impl Command {
                 let connection = find(context, &connection, &env).await?;
                 context.output.show(&connection, show)
             }
+            Self::Authorize { connection, env } => authorize::run(context, &connection, &env).await,
             Self::Delete { connection, env } => {
                 let id = find(context, &connection, &env).await?.id;
                 let [groups, group, connections] = path;

@@ -79,6 +79,11 @@ impl Problem {
         Self { body: Box::new(body), headers: HeaderMap::new() }
     }
 
+    /// What the caller reads.
+    pub fn message(&self) -> &str {
+        &self.body.detail
+    }
+
     fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
@@ -156,6 +161,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotConfigured(_) => Self::new(StatusCode::NOT_FOUND, "not_configured", message),
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
             ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            ServiceError::Authorization(error) => Self::new(StatusCode::BAD_REQUEST, error.code(), message),
             ServiceError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message),
             ServiceError::MethodNotAllowed { allowed } => {
                 let allow = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));

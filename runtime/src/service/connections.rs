@@ -1,5 +1,6 @@
 //! Connections: made from a connector's manifest, sealed, granted to calls.
 
+pub mod authorize;
 mod grant;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use crate::domain::id::{GroupId, ParseIdError};
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
+use crate::service::connections::authorize::AuthorizationError;
 use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
@@ -48,6 +49,9 @@ pub enum ServiceError {
     /// The thing exists already, or is used by another.
     #[error("{0}")]
     Conflict(String),
+    /// A connection was not authorized.
+    #[error("{0}")]
+    Authorization(#[source] AuthorizationError),
     /// A body is larger than allowed.
     #[error("The body is larger than the {limit} bytes allowed here")]
     TooLarge {
@@ -125,5 +129,14 @@ impl From<ParseIdError> for ServiceError {
 impl From<ConnectionError> for ServiceError {
     fn from(error: ConnectionError) -> Self {
         Self::Invalid(format!("The connection cannot be made: {error}"))
+    }
+}
+
+impl From<AuthorizationError> for ServiceError {
+    fn from(error: AuthorizationError) -> Self {
+        match error {
+            AuthorizationError::Service(error) => *error,
+            error => Self::Authorization(error),
+        }
     }
 }

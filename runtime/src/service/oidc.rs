@@ -7,10 +7,9 @@
 mod id_token;
 mod provider;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -28,6 +27,7 @@ use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::once::Once;
 use crate::service::record::Record;
 use crate::service::sessions::{LoggedIn, new_session_id, signed_in};
 use crate::service::setup::new_user;
@@ -77,8 +77,8 @@ pub(super) struct Oidc {
     provider: Option<Provider>,
     name: String,
     allow_new_users: bool,
-    pending: Mutex<HashMap<String, Pending>>,
-    codes: Mutex<HashMap<String, Admission>>,
+    pending: Once<Pending>,
+    codes: Once<Admission>,
 }
 
 /// A login at the provider's pages.
@@ -87,14 +87,12 @@ struct Pending {
     verifier: SecretString,
     redirect: Url,
     challenge: String,
-    expires: Timestamp,
 }
 
 /// Somebody the provider let in, whose session is yet to be fetched.
 struct Admission {
     person: Person,
     challenge: String,
-    expires: Timestamp,
 }
 
 /// What the provider says about somebody.
@@ -118,23 +116,6 @@ pub struct Callback {
     pub issuer: Option<String>,
 }
 
-/// Things that are used once and run out.
-trait Expires {
-    fn expires(&self) -> Timestamp;
-}
-
-impl Expires for Pending {
-    fn expires(&self) -> Timestamp {
-        self.expires
-    }
-}
-
-impl Expires for Admission {
-    fn expires(&self) -> Timestamp {
-        self.expires
-    }
-}
-
 impl Oidc {
     /// Prepares logins; nothing is sent before the first one. `public_url` is where the provider sends browsers back to.
     pub(super) fn new(settings: &OidcSettings, public_url: &str) -> Result<Self, ServiceError> {
@@ -142,8 +123,8 @@ impl Oidc {
             provider: Provider::new(settings, public_url)?,
             name: settings.name.clone().unwrap_or_else(|| "the OpenID provider".to_owned()),
             allow_new_users: settings.allow_new_users,
-            pending: Mutex::default(),
-            codes: Mutex::default(),
+            pending: Once::new(MOST_PENDING),
+            codes: Once::new(MOST_PENDING),
         })
     }
 
@@ -174,23 +155,23 @@ impl Service {
         let (state, nonce) = (random_text(SECRET_LENGTH, random), random_text(SECRET_LENGTH, random));
         let (page, verifier) = provider.page(&state, &nonce, self.now()).await?;
         let expires = self.now().checked_add(LOGIN_TIME).unwrap_or(Timestamp::MAX);
-        let pending = Pending { nonce, verifier, redirect, challenge: challenge.to_owned(), expires };
-        keep(&self.oidc.pending, state, pending, self.now());
+        let pending = Pending { nonce, verifier, redirect, challenge: challenge.to_owned() };
+        self.oidc.pending.keep(state, pending, expires, self.now());
         Ok(page)
     }
 
     /// Takes up what the provider's redirect brought; answers where the browser goes from here.
     pub async fn end_provider_login(&self, callback: Callback) -> Result<Url, ServiceError> {
         let provider = self.oidc.provider()?;
-        let pending = callback.state.as_ref().and_then(|state| take(&self.oidc.pending, state, self.now()));
-        let Pending { nonce, verifier, mut redirect, challenge, .. } =
+        let pending = callback.state.as_ref().and_then(|state| self.oidc.pending.take(state, self.now()));
+        let Pending { nonce, verifier, mut redirect, challenge } =
             pending.ok_or_else(|| LoginError::Provider(NOT_BEGUN.to_owned()))?;
         match provider.person(callback, &nonce, verifier, self.now()).await {
             Ok(person) => {
                 let code = random_text(SECRET_LENGTH, random);
                 let expires = self.now().checked_add(CODE_TIME).unwrap_or(Timestamp::MAX);
                 redirect.query_pairs_mut().append_pair("code", &code);
-                keep(&self.oidc.codes, code, Admission { person, challenge, expires }, self.now());
+                self.oidc.codes.keep(code, Admission { person, challenge }, expires, self.now());
             }
             Err(error) => {
                 tracing::warn!(%error, "a login through {} failed", self.oidc.name);
@@ -213,7 +194,7 @@ impl Service {
     ) -> Result<LoggedIn, ServiceError> {
         self.oidc.provider()?;
         let attempt = self.login.limits.attempt(address, None, self.now())?;
-        let admission = take(&self.oidc.codes, code.expose_secret(), self.now());
+        let admission = self.oidc.codes.take(code.expose_secret(), self.now());
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose_secret()));
         let admission = admission
             .filter(|admission| admission.challenge.as_bytes().ct_eq(challenge.as_bytes()).into())
@@ -260,7 +241,7 @@ impl Service {
 }
 
 /// An address of the same machine, by number and with a port (RFC 8252, sections 7.3 and 8.3).
-fn loopback(text: &str) -> Option<Url> {
+pub(super) fn loopback(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|_| text.len() <= MAX_REDIRECT)?;
     let local = match url.host()? {
         Host::Ipv4(address) => address.is_loopback(),
@@ -269,22 +250,6 @@ fn loopback(text: &str) -> Option<Url> {
     };
     let plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
     (local && plain && url.port().is_some() && url.query().is_none() && url.fragment().is_none()).then_some(url)
-}
-
-fn keep<T: Expires>(all: &Mutex<HashMap<String, T>>, key: String, one: T, now: Timestamp) {
-    let mut all = all.lock().expect("no holder panics");
-    if all.len() >= MOST_PENDING {
-        all.retain(|_, one| one.expires() > now);
-    }
-    if all.len() >= MOST_PENDING {
-        let oldest = all.iter().min_by_key(|(_, one)| one.expires()).map(|(key, _)| key.clone());
-        oldest.map(|key| all.remove(&key));
-    }
-    all.insert(key, one);
-}
-
-fn take<T: Expires>(all: &Mutex<HashMap<String, T>>, key: &str, now: Timestamp) -> Option<T> {
-    all.lock().expect("no holder panics").remove(key).filter(|one| one.expires() > now)
 }
 
 #[cfg(test)]
@@ -310,27 +275,5 @@ mod tests {
         ] {
             assert!(loopback(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded_and_for_one_use() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let all = Mutex::default();
-        let code = |second| Admission {
-            person: Person {
-                identity: ProviderIdentity { issuer: String::new(), subject: String::new() },
-                email: "ada@example.com".parse().unwrap(),
-                name: String::new(),
-            },
-            challenge: String::new(),
-            expires: at(second),
-        };
-        for number in 0..MOST_PENDING as i64 + 5 {
-            keep(&all, number.to_string(), code(100 + number), at(0));
-        }
-        assert_eq!(all.lock().unwrap().len(), MOST_PENDING);
-        assert!(take(&all, "0", at(0)).is_none(), "the oldest went");
-        assert!(take(&all, "50", at(149)).is_some() && take(&all, "50", at(149)).is_none());
-        assert!(take(&all, "51", at(151)).is_none(), "it ran out");
     }
 }

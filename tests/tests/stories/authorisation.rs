@@ -84,6 +84,10 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), beare
         "member",
         "alert",
         "server_alert",
+        "oauth_connection",
+        "registration",
+        "spare_registration",
+        "server_registration",
     ];
     let mut things: Things = words.into_iter().map(|word| (word, made_up(word))).collect();
     things.insert("group", "acme".to_owned());

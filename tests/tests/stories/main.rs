@@ -4,8 +4,10 @@
 
 mod access;
 mod alerts;
+mod app_registrations;
 mod audit;
 mod authorisation;
+mod authorize;
 mod canary;
 mod conformance;
 mod durable;

@@ -1,0 +1,83 @@
+//! Settings that an app tells when it is authorized.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use headgate_tests::oidc::Browser;
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use super::{House, asked};
+
+type Request = (String, BTreeMap<String, String>);
+
+/// A provider that gives tokens at a path of the region, and keeps what it was asked.
+#[derive(Clone, Default)]
+struct Provider {
+    asked: Arc<Mutex<Vec<Request>>>,
+    domain: Arc<Mutex<String>>,
+}
+
+impl Provider {
+    async fn start(&self) -> String {
+        let router = Router::new().route("/{region}/token", post(token)).with_state(self.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    fn tell(&self, domain: &str) {
+        domain.clone_into(&mut self.domain.lock().unwrap());
+    }
+}
+
+async fn token(State(provider): State<Provider>, Path(region): Path<String>, body: String) -> Json<Value> {
+    let form = Url::parse(&format!("http://x/?{body}")).unwrap().query_pairs().into_owned().collect();
+    provider.asked.lock().unwrap().push((region, form));
+    let domain = provider.domain.lock().unwrap().clone();
+    Json(json!({"access_token": "an-access-token", "refresh_token": "a-refresh-token", "token_type": "Bearer",
+        "expires_in": 3600, "api_domain": domain}))
+}
+
+#[tokio::test]
+async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
+    let provider = Provider::default();
+    let house = House::at(&provider.start().await, |_| {}).await;
+    let connection = house.connection("crm", "regional").await;
+    let path = House::path(&connection);
+    assert_eq!(house.app.get(&path).await["base_urls"], json!([]), "nowhere yet");
+    let mut browser = Browser::default();
+    let mut arrive = async |location: &str, domain: &str| {
+        provider.tell(domain);
+        let page = house.begin(&mut browser, house.app.token(), &connection).await;
+        let back = format!("{}?state={}&code=the-code{location}", house.callback(), asked(&page, "state"));
+        house.read(&mut browser, &back).await
+    };
+
+    // A region that the connector does not know never becomes part of a URL.
+    for location in ["&location=mars", "&location=eu.evil.example", "&location="] {
+        let (status, text) = arrive(location, "https://acme.app.example").await;
+        assert!(status == 502 && text.contains("does not allow") && text.contains("must be one of"), "{text}");
+    }
+    let (status, text) = arrive("", "https://acme.app.example").await;
+    assert!(status == 502 && text.contains("The app did not connect") && text.contains("region"), "{text}");
+    assert!(provider.asked.lock().unwrap().is_empty(), "no code was sent anywhere");
+    let (status, text) = arrive("&location=eu", "https://evil.example/").await;
+    assert!(status == 502 && text.contains("must match the pattern"), "{text}");
+    assert_eq!(house.app.get(&path).await["config"]["region"], Value::Null, "nothing of it was kept");
+    assert_eq!(house.authorizations().await, 0);
+
+    let (status, text) = arrive("&location=us&api_domain=https://evil.example", "https://acme.app.example").await;
+    assert!(status == 200 && text.contains("<h1>Connected</h1>"), "{text}");
+    let shown = house.app.get(&path).await;
+    assert_eq!((&shown["config"]["region"], &shown["config"]["domain"]), (&json!("us"), &json!("acme")));
+    assert_eq!(shown["base_urls"], json!(["https://us.app.example/api"]));
+    let (region, form) = provider.asked.lock().unwrap().last().unwrap().clone();
+    assert_eq!((region.as_str(), form["code"].as_str()), ("us", "the-code"));
+    assert_eq!((form["redirect_uri"].as_str(), form["code_verifier"].len()), (house.callback().as_str(), 43));
+    assert_eq!(house.authorizations().await, 1);
+}
