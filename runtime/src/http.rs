@@ -103,7 +103,6 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(connectors::list, connectors::install))
         .routes(routes!(connectors::get))
         .routes(routes!(connections::list, connections::create))
-        .routes(routes!(connections::get, connections::delete))
         .routes(routes!(oauth::authorize))
         .routes(routes!(oauth::finish))
         .routes(routes!(app_registrations::list, app_registrations::create))
@@ -114,6 +113,10 @@ fn management() -> OpenApiRouter<ApiState> {
             app_registrations::update_server,
             app_registrations::delete_server
         ))
+        .routes(routes!(connections::get, connections::update, connections::delete))
+        .routes(routes!(connections::test))
+        .routes(routes!(connections::disconnect))
+        .routes(routes!(connections::accept_upgrade))
         .routes(routes!(flows::list, flows::create))
         .routes(routes!(flows::get))
         .routes(routes!(flows::list_versions, flows::push_version))

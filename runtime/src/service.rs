@@ -53,6 +53,7 @@ use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
+use crate::service::connections::HealthBook;
 use crate::service::connections::authorize::Authorizations;
 use crate::service::error::ServiceError;
 use crate::service::limits::{LimitSettings, Limits};
@@ -161,6 +162,7 @@ pub struct Service {
     usage: UsageBook,
     spending: Spending,
     alerts: AlertBook,
+    health: HealthBook,
     runs: TaskTracker,
     /// What goes on beside requests and writes when the server stops.
     background: TaskTracker,
@@ -197,6 +199,7 @@ impl Service {
         let editing = AuditHead::read(store.as_ref())?;
         let limits = Arc::new(Limits::load(limits, store.clone(), clock()).await?);
         let spending = Spending::read(store.clone(), clock())?;
+        let health = HealthBook::read(store.clone(), &catalog)?;
         let client =
             wasm.guarded_client().map_err(ServiceError::internal("making the client for alerts and tokens"))?;
         let alerts = AlertBook::open(alerts, store.as_ref(), client.clone())?;
@@ -209,6 +212,7 @@ impl Service {
             usage: UsageBook::new(store.clone()),
             spending,
             alerts,
+            health,
             store,
             history: database.history.clone(),
             modules: database.modules.clone(),

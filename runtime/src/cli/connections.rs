@@ -1,100 +1,130 @@
 //! `headgate connections`
 
 mod authorize;
+mod bodies;
+mod show;
 
-use std::collections::BTreeMap;
-
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use http::Method;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 
 use crate::cli::flows;
-use crate::cli::output::{facts, line, table, time};
+use crate::cli::output::line;
 use crate::cli::pairs::Pair;
 use crate::cli::secrets::Secret;
 use crate::cli::{CliError, Context};
-use crate::domain::id::{ConnectionId, ConnectorName, Environment, Name, Slot};
-use crate::http::connections::ConnectionView;
+use crate::domain::connection::TestReport;
+use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, Name, Slot};
+use crate::http::connections::{AcceptUpgrade, ConnectionView, DisconnectedView};
 use crate::http::flows::{BindSlot, FlowView};
+
+pub(super) use bodies::Wanted;
+use bodies::{BindNew, Change};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Lists the group's connections.
     List,
     /// Makes a connection.
-    Create {
-        /// Its name, unique in its group and environment.
+    Create(Create),
+    /// Shows a connection: how it stands and who uses it. Of its secrets only the names.
+    Show(Which),
+    /// Changes a connection, or connects it again by new secrets. Where it sends them cannot be changed.
+    Update(Update),
+    /// Tests a connection with the request that its connector names for that.
+    Test(Which),
+    /// Disconnects a connection: its credentials are revoked where the app can, and wiped. Its flows keep their bindings.
+    Disconnect(Which),
+    /// Consents, as an owner, to what its connector offers today instead of what is pinned.
+    AcceptUpgrade {
+        #[command(flatten)]
+        which: Which,
+        /// Consents without being asked.
         #[arg(long)]
-        name: Name,
-        /// For which connector.
-        #[arg(long)]
-        connector: ConnectorName,
-        /// Where it works.
-        #[arg(long, default_value = "production")]
-        env: Environment,
-        /// Which of the connector's ways to authenticate; the first when absent.
-        #[arg(long)]
-        auth: Option<String>,
-        /// A setting, NAME=VALUE; may be repeated.
-        #[arg(long, value_name = "NAME=VALUE")]
-        config: Vec<Pair>,
-        /// A secret: NAME asks for it, NAME=- reads a line of standard input, NAME=env:VARIABLE a variable; may be repeated.
-        #[arg(long, value_name = "NAME")]
-        secret: Vec<Secret>,
-    },
-    /// Shows a connection. Of its secrets only the names.
-    Show {
-        /// Its id, or its name.
-        connection: String,
-        /// Where, when it is named by its name.
-        #[arg(long, default_value = "production")]
-        env: Environment,
+        yes: bool,
     },
     /// Authorizes an OAuth connection: opens the app's page, or prints it, and waits until somebody consented there.
-    Authorize {
-        /// Its id, or its name.
-        connection: String,
-        /// Where, when it is named by its name.
-        #[arg(long, default_value = "production")]
-        env: Environment,
-    },
+    Authorize(Which),
     /// Deletes a connection. Refused while a flow uses it.
-    Delete {
-        /// Its id, or its name.
-        connection: String,
-        /// Where, when it is named by its name.
-        #[arg(long, default_value = "production")]
-        env: Environment,
-    },
+    Delete(Which),
     /// Binds a slot of a flow to a connection, in the connection's environment.
     Bind {
         /// The flow's id or name.
         flow: String,
         /// The slot: the name by which the flow's code refers to a connection.
         slot: Slot,
-        /// The connection's id, or its name.
-        connection: String,
-        /// Where.
-        #[arg(long, default_value = "production")]
-        env: Environment,
+        #[command(flatten)]
+        which: Which,
     },
 }
 
-/// A connection to be made, as the API takes it: the secrets are in clear, on their way to the server.
-#[derive(Serialize)]
-pub(super) struct Wanted<'a> {
-    pub(super) name: &'a Name,
-    pub(super) connector: &'a ConnectorName,
-    pub(super) environment: &'a Environment,
-    pub(super) auth: Option<&'a str>,
-    pub(super) config: BTreeMap<&'a str, &'a str>,
-    #[serde(serialize_with = "in_clear")]
-    pub(super) secrets: BTreeMap<&'a str, SecretString>,
+/// A connection on the command line.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Its id, or its name.
+    connection: String,
+    /// Where, when it is named by its name.
+    #[arg(long, default_value = "production")]
+    env: Environment,
 }
 
-fn in_clear<S: serde::Serializer>(secrets: &BTreeMap<&str, SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())))
+/// A connection to be made.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Its name, unique in its group and environment.
+    #[arg(long)]
+    name: Name,
+    /// For which connector.
+    #[arg(long)]
+    connector: ConnectorName,
+    /// Where it works.
+    #[arg(long, default_value = "production")]
+    env: Environment,
+    /// Which of the connector's ways to authenticate; the first when absent.
+    #[arg(long)]
+    auth: Option<String>,
+    /// A setting, NAME=VALUE; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    config: Vec<Pair>,
+    /// A secret: NAME asks for it, NAME=- reads a line of standard input, NAME=env:VARIABLE a variable; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<Secret>,
+    /// A scope to ask for, where it is an OAuth connection; may be repeated. The connector's default when absent.
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// The group's app registration, where it is an `oauth_advanced` connection.
+    #[arg(long, value_name = "ID")]
+    registration: Option<AppRegistrationId>,
+    /// Binds a slot of this flow to it at once.
+    #[arg(long, value_name = "FLOW", requires = "slot")]
+    flow: Option<String>,
+    /// Which slot.
+    #[arg(long, requires = "flow")]
+    slot: Option<Slot>,
+}
+
+/// What is to be different about a connection.
+#[derive(Debug, Args)]
+pub(super) struct Update {
+    #[command(flatten)]
+    which: Which,
+    /// A new name.
+    #[arg(long)]
+    name: Option<Name>,
+    /// A setting, NAME=VALUE; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    config: Vec<Pair>,
+    /// Takes a setting back to its default; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    reset: Vec<String>,
+    /// A new secret: NAME asks for it, NAME=- reads a line of standard input, NAME=env:VARIABLE a variable; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<Secret>,
+    /// A scope to ask for; may be repeated. The connection has to be authorized again.
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+    /// Another app registration of the group. The connection has to be authorized again.
+    #[arg(long, value_name = "ID")]
+    registration: Option<AppRegistrationId>,
 }
 
 impl Command {
@@ -103,39 +133,110 @@ impl Command {
         match self {
             Self::List => {
                 let connections: Vec<ConnectionView> = context.client.get(&path).await?;
-                context.output.show(&connections, |connections| list(connections))
+                context.output.show(&connections, |connections| show::list(connections))
             }
-            Self::Create { name, connector, env, auth, config, secret } => {
-                let config = config.iter().map(|pair| (pair.name.as_str(), pair.value.as_str())).collect();
-                let mut secrets = BTreeMap::new();
-                for secret in &secret {
-                    secrets.insert(secret.name.as_str(), secret.source.read(&format!("the secret {}", secret.name))?);
-                }
-                let (name, connector, environment, auth) = (&name, &connector, &env, auth.as_deref());
-                let new = Wanted { name, connector, environment, auth, config, secrets };
-                let connection: ConnectionView = context.client.send(Method::POST, &path, &new).await?;
-                context.output.show(&connection, show)
+            Self::Create(create) => create.run(context).await,
+            Self::Show(which) => context.output.show(&which.find(context).await?, show::one),
+            Self::Update(update) => update.run(context).await,
+            Self::Test(which) => {
+                let id = which.find(context).await?.id;
+                let [groups, group, connections] = path;
+                let report: TestReport =
+                    context.client.post(&[groups, group, connections, id.as_str(), "test"]).await?;
+                context.output.show(&report, show::test)
             }
-            Self::Show { connection, env } => {
-                let connection = find(context, &connection, &env).await?;
-                context.output.show(&connection, show)
+            Self::Disconnect(which) => {
+                let id = which.find(context).await?.id;
+                let [groups, group, connections] = path;
+                let path = [groups, group, connections, id.as_str(), "disconnect"];
+                let done: DisconnectedView = context.client.post(&path).await?;
+                context.output.show(&done, |done| format!("{}.", done.message))
             }
-            Self::Authorize { connection, env } => authorize::run(context, &connection, &env).await,
-            Self::Delete { connection, env } => {
-                let id = find(context, &connection, &env).await?.id;
+            Self::Authorize(which) => authorize::run(context, &which).await,
+            Self::AcceptUpgrade { which, yes } => accept(context, &which, yes).await,
+            Self::Delete(which) => {
+                let id = which.find(context).await?.id;
                 let [groups, group, connections] = path;
                 context.client.delete(&[groups, group, connections, id.as_str()]).await?;
                 if context.output.is_json() { Ok(()) } else { line(&format!("Deleted {id}.")) }
             }
-            Self::Bind { flow, slot, connection, env } => {
-                let connection = Some(find(context, &connection, &env).await?.id);
-                let bind = BindSlot { environment: env, connection };
+            Self::Bind { flow, slot, which } => {
+                let connection = Some(which.find(context).await?.id);
+                let bind = BindSlot { environment: which.env, connection, create: None };
                 let path = ["groups", context.group()?, "flows", &flow, "slots", slot.as_str()];
                 let flow: FlowView = context.client.send(Method::PUT, &path, &bind).await?;
                 context.output.show(&flow, flows::show)
             }
         }
     }
+}
+
+impl Create {
+    async fn run(self, context: &Context) -> Result<(), CliError> {
+        let Self { name, connector, env, auth, config, secret, scope, registration, flow, slot } = &self;
+        let new = Wanted {
+            name,
+            connector,
+            environment: env,
+            auth: auth.as_deref(),
+            config: config.iter().map(|pair| (pair.name.as_str(), pair.value.as_str())).collect(),
+            secrets: bodies::read(secret)?,
+            scopes: (!scope.is_empty()).then_some(scope),
+            registration: registration.as_ref(),
+        };
+        let group = context.group()?;
+        if let (Some(flow), Some(slot)) = (flow, slot) {
+            let path = ["groups", group, "flows", flow, "slots", slot.as_str()];
+            let bind = BindNew { environment: env, create: &new };
+            let flow: FlowView = context.client.send(Method::PUT, &path, &bind).await?;
+            return context.output.show(&flow, flows::show);
+        }
+        let path = ["groups", group, "connections"];
+        let connection: ConnectionView = context.client.send(Method::POST, &path, &new).await?;
+        context.output.show(&connection, show::one)
+    }
+}
+
+impl Update {
+    async fn run(self, context: &Context) -> Result<(), CliError> {
+        let id = self.which.find(context).await?.id;
+        let set = self.config.iter().map(|pair| (pair.name.as_str(), Some(pair.value.as_str())));
+        let change = Change {
+            name: self.name.as_ref(),
+            config: self.reset.iter().map(|name| (name.as_str(), None)).chain(set).collect(),
+            secrets: bodies::read(&self.secret)?,
+            scopes: (!self.scope.is_empty()).then_some(&self.scope),
+            registration: self.registration.as_ref(),
+        };
+        let path = ["groups", context.group()?, "connections", id.as_str()];
+        let connection: ConnectionView = context.client.send(Method::PATCH, &path, &change).await?;
+        context.output.show(&connection, show::one)
+    }
+}
+
+impl Which {
+    async fn find(&self, context: &Context) -> Result<ConnectionView, CliError> {
+        find(context, &self.connection, &self.env).await
+    }
+}
+
+/// Shows what would change, asks, and consents to exactly that.
+async fn accept(context: &Context, which: &Which, yes: bool) -> Result<(), CliError> {
+    let connection = which.find(context).await?;
+    if connection.upgrade.is_empty() {
+        return context.output.show(&connection, |_| "What is pinned is what the connector offers today.".to_owned());
+    }
+    if !yes {
+        let text = show::changes(&connection.upgrade);
+        return Err(CliError::Usage(format!(
+            "This would be pinned on the connection \"{}\" in place of what it goes by:\n{text}\n\nTo consent, repeat the command with --yes",
+            connection.name
+        )));
+    }
+    let path = ["groups", context.group()?, "connections", connection.id.as_str(), "accept-upgrade"];
+    let accept = AcceptUpgrade { upgrade: connection.upgrade };
+    let connection: ConnectionView = context.client.send(Method::POST, &path, &accept).await?;
+    context.output.show(&connection, show::one)
 }
 
 /// A connection by its id, or by its name in an environment.
@@ -151,55 +252,4 @@ async fn find(context: &Context, connection: &str, environment: &Environment) ->
             "{group} has no connection named \"{connection}\" in {environment}. `headgate connections list` shows them; --env names another environment"
         ))
     })
-}
-
-fn list(connections: &[ConnectionView]) -> String {
-    let head = ["id", "name", "environment", "connector", "auth", "created"];
-    let row = |connection: &ConnectionView| {
-        [
-            connection.id.to_string(),
-            connection.name.to_string(),
-            connection.environment.to_string(),
-            connection.connector.to_string(),
-            connection.auth.clone(),
-            time(connection.created),
-        ]
-    };
-    table(head, connections.iter().map(row), "No connections yet. Make one with `headgate connections create`")
-}
-
-fn show(connection: &ConnectionView) -> String {
-    let config = connection.config.iter().map(|(name, value)| format!("{name}={value}"));
-    facts([
-        ("id", connection.id.to_string()),
-        ("name", connection.name.to_string()),
-        ("environment", connection.environment.to_string()),
-        ("connector", connection.connector.to_string()),
-        ("auth", connection.auth.clone()),
-        ("reaches", connection.base_urls.join(", ")),
-        ("config", config.collect::<Vec<_>>().join(", ")),
-        ("secrets", format!("{} (encrypted, never shown)", connection.secrets.join(", "))),
-        ("created", time(connection.created)),
-    ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_sent_is_what_the_api_takes() {
-        let new = Wanted {
-            name: &"crm".parse().unwrap(),
-            connector: &"hubspot".parse().unwrap(),
-            environment: &Environment::test(),
-            auth: None,
-            config: BTreeMap::from([("region", "eu")]),
-            secrets: BTreeMap::from([("token", SecretString::from("s3cret"))]),
-        };
-        let json = serde_json::to_string(&new).unwrap();
-        let taken: crate::http::connections::NewConnection = serde_json::from_str(&json).unwrap();
-        assert_eq!(taken.config["region"], "eu");
-        assert_eq!(taken.secrets["token"].expose_secret(), "s3cret");
-    }
 }

@@ -57,6 +57,9 @@ pub(super) struct Update {
     /// Whether calls with keys outside production have to name their environment (`?_profile=`).
     #[arg(long, value_name = "BOOL")]
     profile_required: Option<bool>,
+    /// Whether a connection is disconnected when whoever authorized it leaves the group; otherwise an alert is raised.
+    #[arg(long, value_name = "BOOL")]
+    disconnect_when_authorizer_leaves: Option<bool>,
     /// Runs in a month; beyond them callers get 402.
     #[arg(long, value_name = "NUMBER", conflicts_with = "no_allowance")]
     runs_per_month: Option<u64>,
@@ -143,6 +146,7 @@ impl Update {
             description: self.description.clone(),
             environments,
             profile_required: self.profile_required,
+            disconnect_when_authorizer_leaves: self.disconnect_when_authorizer_leaves,
             allowance: (bounded || self.no_allowance).then_some(bounded.then_some(allowance)),
             alert_endpoint: (endpoint.is_some() || self.no_alerts).then_some(endpoint),
         })

@@ -23,6 +23,8 @@ pub enum AlertKind {
     KeyExpiring,
     /// An app refuses a connection's credentials.
     ConnectionBroken,
+    /// Whoever authorized a connection is no member of the group any more.
+    AuthorizerLeft,
 }
 
 impl AlertKind {
@@ -34,6 +36,7 @@ impl AlertKind {
             Self::ApproachingLimit => "approaching_limit",
             Self::KeyExpiring => "key_expiring",
             Self::ConnectionBroken => "connection_broken",
+            Self::AuthorizerLeft => "authorizer_left",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Connections: stored credentials of one connector, and what they may be used for.
 
 mod config;
+mod health;
+mod upgrade;
 
 use std::collections::BTreeMap;
 
-use headgate_manifest::{Auth, AuthKind, Manifest, Oauth, Placement, Verification};
+use headgate_manifest::{Auth, AuthKind, Manifest, Oauth, OauthGrant, Placement, SecretField, Verification};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,7 +17,9 @@ use crate::domain::scrub::MIN_SECRET;
 use crate::domain::sealed::Sealed;
 use config::check_config;
 
-pub use config::check_value;
+pub use config::{changed_config, check_value, complete_config};
+pub use health::{Credentials, Health, HealthRecord, LastError, TestReport, TestResult};
+pub use upgrade::PinChange;
 
 /// The longest secret or setting, in bytes.
 pub const MAX_VALUE: usize = 8 * 1024;
@@ -168,11 +172,12 @@ pub fn pin(
     scopes: Option<&[String]>,
 ) -> Result<Pinned, ConnectionError> {
     let auth = choose_auth(manifest, auth)?;
-    check_secrets(auth, secrets)?;
+    check_given_secrets(auth.kind.fields(), secrets)?;
+    check_no_secret_missing(auth.kind.fields(), |name| secrets.contains_key(name))?;
     let config = check_config(manifest, auth, config)?;
     let pins = Pins::of(manifest, auth);
     let base_urls = pins.base_urls(&config)?;
-    let scopes = choose_scopes(auth, scopes)?;
+    let scopes = choose_scopes(auth.kind.oauth(), scopes)?;
     Ok(Pinned { auth: auth.id.clone(), kind: (&auth.kind).into(), pins, base_urls, config, scopes })
 }
 
@@ -184,6 +189,23 @@ impl From<&AuthKind> for ConnectionKind {
             AuthKind::OauthAdvanced(_) => Self::OauthAdvanced,
             AuthKind::None => Self::None,
         }
+    }
+}
+
+impl Connection {
+    /// Whether its tokens come without anybody's consent.
+    pub fn is_client_credentials(&self) -> bool {
+        self.pins.oauth.as_ref().is_some_and(|oauth| oauth.grant == OauthGrant::ClientCredentials)
+    }
+
+    /// Whether its secrets were taken away.
+    pub fn is_disconnected(&self) -> bool {
+        self.kind == ConnectionKind::ApiKey && self.secrets.is_empty() && !self.pins.placements.is_empty()
+    }
+
+    /// Who consented at the app.
+    pub fn authorized_by(&self) -> Option<&UserId> {
+        self.oauth.as_ref()?.authorized_by.as_ref()
     }
 }
 
@@ -228,8 +250,8 @@ impl Pins {
 }
 
 /// The scopes to ask for: what is required, and what was chosen or stands there by default.
-pub fn choose_scopes(auth: &Auth, chosen: Option<&[String]>) -> Result<Vec<String>, ConnectionError> {
-    let offered = auth.kind.oauth().map(|oauth| oauth.scopes.as_slice()).unwrap_or_default();
+pub fn choose_scopes(oauth: Option<&Oauth>, chosen: Option<&[String]>) -> Result<Vec<String>, ConnectionError> {
+    let offered = oauth.map(|oauth| oauth.scopes.as_slice()).unwrap_or_default();
     if let Some(unknown) = chosen.unwrap_or_default().iter().find(|name| !offered.iter().any(|s| s.name == **name)) {
         let offered = listed(offered.iter().map(|scope| &scope.name));
         return Err(ConnectionError::UnknownField { kind: "scope", field: unknown.clone(), offered });
@@ -252,8 +274,8 @@ fn choose_auth<'a>(manifest: &'a Manifest, wanted: Option<&str>) -> Result<&'a A
     })
 }
 
-fn check_secrets(auth: &Auth, secrets: &BTreeMap<String, &str>) -> Result<(), ConnectionError> {
-    let fields = auth.kind.fields();
+/// Checks some secrets; those that are not among them are left out.
+pub fn check_given_secrets(fields: &[SecretField], secrets: &BTreeMap<String, &str>) -> Result<(), ConnectionError> {
     for (name, value) in secrets {
         if !fields.iter().any(|field| field.name == *name) {
             let offered = listed(fields.iter().map(|field| &field.name));
@@ -264,7 +286,15 @@ fn check_secrets(auth: &Auth, secrets: &BTreeMap<String, &str>) -> Result<(), Co
             return Err(ConnectionError::BadValue { field: name.clone(), rule });
         }
     }
-    match fields.iter().find(|field| !secrets.contains_key(&field.name)) {
+    Ok(())
+}
+
+/// Checks that there is a secret for each field.
+pub fn check_no_secret_missing<'a>(
+    fields: &[SecretField],
+    known: impl Fn(&str) -> bool + 'a,
+) -> Result<(), ConnectionError> {
+    match fields.iter().find(|field| !known(&field.name)) {
         Some(field) => {
             Err(ConnectionError::MissingField { kind: "secret", field: field.name.clone(), title: field.title.clone() })
         }

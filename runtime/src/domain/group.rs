@@ -21,6 +21,9 @@ pub struct Group {
     /// Whether a request with a key that is not production's must name its environment: `?_profile=test`.
     #[serde(default)]
     pub profile_required: bool,
+    /// Whether a connection is disconnected when whoever authorized it leaves; otherwise its owners are told.
+    #[serde(default)]
+    pub disconnect_when_authorizer_leaves: bool,
     /// When it was made.
     pub created: Timestamp,
     /// What it may use in a month; without bounds when absent.
@@ -59,6 +62,7 @@ impl Group {
             environments,
             created,
             profile_required: false,
+            disconnect_when_authorizer_leaves: false,
             allowance: None,
             alert_endpoint: None,
         }

@@ -1,22 +1,26 @@
 //! `/api/v1/groups/{group}/connections`
 
+mod views;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::connection::{Connection, ConnectionKind};
+use crate::domain::connection::{PinChange, TestReport};
 use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, GroupId, Name};
 use crate::http::ApiState;
 use crate::http::extract::{Body, Named};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
 use crate::service::connections;
+use crate::service::error::ServiceError;
+
+pub use views::{ConnectionView, DisconnectedView, MissingView, ScopesView, TriggerUseView, UseView};
 
 /// A connection to be made.
 #[derive(Deserialize, ToSchema)]
@@ -25,10 +29,10 @@ pub struct NewConnection {
     /// Its name, unique in its group and environment.
     #[schema(value_type = String, example = "sales-crm")]
     pub name: Name,
-    /// Where it works.
-    #[serde(default = "Environment::production")]
-    #[schema(value_type = String, example = "production")]
-    pub environment: Environment,
+    /// Where it works: `production` when absent, or where the slot is bound for which it is made.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "production")]
+    pub environment: Option<Environment>,
     /// For which connector.
     #[schema(value_type = String, example = "hubspot")]
     pub connector: ConnectorName,
@@ -52,52 +56,64 @@ pub struct NewConnection {
     pub registration: Option<AppRegistrationId>,
 }
 
-/// A connection. Of its secrets only the names are shown.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct ConnectionView {
-    /// Its id.
-    #[schema(value_type = String, example = "con_0aB1cD2eF3gH4iJ5kL6m")]
-    pub id: ConnectionId,
+/// What is to be different about a connection; what is absent stays.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionChange {
     /// Its name.
-    #[schema(value_type = String)]
-    pub name: Name,
-    /// Where it works.
-    #[schema(value_type = String)]
-    pub environment: Environment,
-    /// For which connector.
-    #[schema(value_type = String)]
-    pub connector: ConnectorName,
-    /// Of which kind.
-    #[schema(example = "api_key")]
-    pub kind: ConnectionKind,
-    /// Which of the connector's ways to authenticate.
-    pub auth: String,
-    /// Where its requests may go, pinned when it was made.
-    #[schema(example = json!(["https://api.hubapi.com/"]))]
-    pub base_urls: Vec<String>,
-    /// Non-secret settings.
-    pub config: BTreeMap<String, String>,
-    /// The names of its secret fields.
-    pub secrets: Vec<String>,
-    /// When it was made.
-    #[schema(value_type = String, format = DateTime)]
-    pub created: Timestamp,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "sales-crm")]
+    pub name: Option<Name>,
+    /// Settings; `null` takes one back to its default. None may change where credentials are sent.
+    #[serde(default)]
+    #[schema(example = json!({"page_size": "50"}))]
+    pub config: BTreeMap<String, Option<String>>,
+    /// New values of secret fields; after a disconnection all of them.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub secrets: BTreeMap<String, SecretString>,
+    /// The scopes to ask for. The connection has to be authorized again.
+    #[serde(default)]
+    #[schema(example = json!(["crm.objects.contacts.read"]))]
+    pub scopes: Option<Vec<String>>,
+    /// The group's app registration. The connection has to be authorized again.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "app_0aB1cD2eF3gH4iJ5kL6m")]
+    pub registration: Option<AppRegistrationId>,
 }
 
-impl From<&Connection> for ConnectionView {
-    fn from(connection: &Connection) -> Self {
-        Self {
-            id: connection.id.clone(),
-            name: connection.name.clone(),
-            environment: connection.environment.clone(),
-            connector: connection.connector.clone(),
-            kind: connection.kind,
-            auth: connection.auth.clone(),
-            base_urls: connection.base_urls.iter().map(ToString::to_string).collect(),
-            config: connection.config.clone(),
-            secrets: connection.secrets.keys().cloned().collect(),
-            created: connection.created,
+/// Consent to what a connector offers today.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptUpgrade {
+    /// What is consented to: `upgrade` as the connection shows it.
+    pub upgrade: Vec<PinChange>,
+}
+
+impl NewConnection {
+    /// What the use case takes; in an environment, which it must not contradict.
+    pub(super) fn within(self, environment: Environment) -> Result<connections::NewConnection, ServiceError> {
+        match &self.environment {
+            Some(other) if *other != environment => Err(ServiceError::Invalid(format!(
+                "The slot is to be bound in {environment}, and the connection to be made belongs to {other}. Leave its environment out"
+            ))),
+            _ => Ok(Self { environment: Some(environment), ..self }.into()),
         }
+    }
+}
+
+impl From<NewConnection> for connections::NewConnection {
+    fn from(new: NewConnection) -> Self {
+        let NewConnection { name, environment, connector, auth, config, secrets, scopes, registration } = new;
+        let environment = environment.unwrap_or_else(Environment::production);
+        Self { name, environment, connector, auth, config, secrets, scopes, registration }
+    }
+}
+
+impl From<ConnectionChange> for connections::ConnectionChange {
+    fn from(change: ConnectionChange) -> Self {
+        let ConnectionChange { name, config, secrets, scopes, registration } = change;
+        Self { name, config, secrets, scopes, registration }
     }
 }
 
@@ -112,7 +128,7 @@ pub async fn list(
     Named(group): Named<GroupId>,
 ) -> Result<Json<Vec<ConnectionView>>, Problem> {
     let connections = api.service.list_connections(&actor, &group)?;
-    Ok(Json(connections.iter().map(|connection| ConnectionView::from(&**connection)).collect()))
+    Ok(Json(connections.into_iter().map(ConnectionView::from).collect()))
 }
 
 /// Makes a connection.
@@ -127,13 +143,11 @@ pub async fn create(
     Named(group): Named<GroupId>,
     Body(new): Body<NewConnection>,
 ) -> Result<(StatusCode, Json<ConnectionView>), Problem> {
-    let NewConnection { name, environment, connector, auth, config, secrets, scopes, registration } = new;
-    let new = connections::NewConnection { name, environment, connector, auth, config, secrets, scopes, registration };
-    let connection = api.service.create_connection(&actor, &group, new).await?;
-    Ok((StatusCode::CREATED, Json(ConnectionView::from(&*connection))))
+    let connection = api.service.create_connection(&actor, &group, new.into()).await?;
+    Ok((StatusCode::CREATED, Json(connection.into())))
 }
 
-/// Shows a connection.
+/// Shows a connection: how it stands, who uses it, what its connector offers today.
 #[utoipa::path(get, path = "/api/v1/groups/{group}/connections/{connection}", tag = "connections", params(("group" = String, Path), ("connection" = String, Path)), responses(
     (status = OK, body = ConnectionView),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
@@ -143,7 +157,66 @@ pub async fn get(
     State(api): State<ApiState>,
     Named((group, connection)): Named<(GroupId, ConnectionId)>,
 ) -> Result<Json<ConnectionView>, Problem> {
-    Ok(Json(ConnectionView::from(&*api.service.get_connection(&actor, &group, &connection)?)))
+    Ok(Json(api.service.get_connection(&actor, &group, &connection)?.into()))
+}
+
+/// Changes a connection. Where it sends its credentials cannot be changed.
+#[utoipa::path(patch, path = "/api/v1/groups/{group}/connections/{connection}", tag = "connections", request_body = ConnectionChange, params(("group" = String, Path), ("connection" = String, Path)), responses(
+    (status = OK, body = ConnectionView),
+    (status = BAD_REQUEST, body = ProblemBody, content_type = "application/problem+json"),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "It would send its credentials elsewhere, or the name is taken", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn update(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, connection)): Named<(GroupId, ConnectionId)>,
+    Body(change): Body<ConnectionChange>,
+) -> Result<Json<ConnectionView>, Problem> {
+    Ok(Json(api.service.update_connection(&actor, &group, &connection, change.into()).await?.into()))
+}
+
+/// Tests a connection with the request that its connector names for that.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/connections/{connection}/test", tag = "connections", params(("group" = String, Path), ("connection" = String, Path)), responses(
+    (status = OK, description = "What was found, good or bad", body = TestReport),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn test(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, connection)): Named<(GroupId, ConnectionId)>,
+) -> Result<Json<TestReport>, Problem> {
+    Ok(Json(api.service.test_connection(&actor, &group, &connection).await?))
+}
+
+/// Disconnects a connection: its tokens are revoked where the app can, and its credentials are wiped. Its flows keep
+/// their bindings.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/connections/{connection}/disconnect", tag = "connections", params(("group" = String, Path), ("connection" = String, Path)), responses(
+    (status = OK, body = DisconnectedView),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "It has no credentials of its own", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn disconnect(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, connection)): Named<(GroupId, ConnectionId)>,
+) -> Result<Json<DisconnectedView>, Problem> {
+    Ok(Json(api.service.disconnect_connection(&actor, &group, &connection).await?.into()))
+}
+
+/// Consents to what the connector offers today: it is pinned in place of what the connection goes by.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/connections/{connection}/accept-upgrade", tag = "connections", request_body = AcceptUpgrade, params(("group" = String, Path), ("connection" = String, Path)), responses(
+    (status = OK, body = ConnectionView),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, description = "The connector offers something else", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn accept_upgrade(
+    actor: Actor,
+    State(api): State<ApiState>,
+    Named((group, connection)): Named<(GroupId, ConnectionId)>,
+    Body(accept): Body<AcceptUpgrade>,
+) -> Result<Json<ConnectionView>, Problem> {
+    Ok(Json(api.service.accept_upgrade(&actor, &group, &connection, &accept.upgrade).await?.into()))
 }
 
 /// Deletes a connection. Refused while a flow uses it.

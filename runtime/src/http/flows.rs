@@ -11,10 +11,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::flow::{Flow, FlowVersion};
 use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
+use crate::http::connections::NewConnection;
 use crate::http::extract::{Body, Module, Named, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::{Api, ApiState};
 use crate::service::access::Actor;
+use crate::service::error::ServiceError;
 
 /// A flow to be made.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -102,7 +104,7 @@ pub struct Publish {
 }
 
 /// What a slot is to be bound to.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BindSlot {
     /// In which environment.
@@ -110,8 +112,12 @@ pub struct BindSlot {
     #[schema(value_type = String, example = "production")]
     pub environment: Environment,
     /// The connection's id; `null` unbinds the slot.
-    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "con_0aB1cD2eF3gH4iJ5kL6m")]
     pub connection: Option<ConnectionId>,
+    /// Instead of `connection`: a connection to be made for it, in the same environment.
+    #[serde(default, skip_serializing)]
+    pub create: Option<NewConnection>,
 }
 
 impl FlowView {
@@ -227,7 +233,7 @@ pub async fn publish(
     Ok(Json(FlowView::of(&flow, &api)))
 }
 
-/// Binds a slot to a connection in an environment, or unbinds it.
+/// Binds a slot to a connection in an environment, to one that is made for it, or unbinds it.
 #[utoipa::path(put, path = "/api/v1/groups/{group}/flows/{flow}/slots/{slot}", tag = "flows", request_body = BindSlot, params(("group" = String, Path), ("flow" = String, Path), ("slot" = String, Path)), responses(
     (status = OK, body = FlowView),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
@@ -238,6 +244,17 @@ pub async fn bind_slot(
     Named((group, flow, slot)): Named<(GroupId, String, Slot)>,
     Body(bind): Body<BindSlot>,
 ) -> Result<Json<FlowView>, Problem> {
-    let flow = api.service.bind_slot(&actor, &group, &flow, slot, bind.environment, bind.connection).await?;
+    let BindSlot { environment, connection, create } = bind;
+    let flow = match (create, connection) {
+        (None, connection) => api.service.bind_slot(&actor, &group, &flow, slot, environment, connection).await?,
+        (Some(new), None) => {
+            let new = new.within(environment)?;
+            api.service.bind_slot_to_new(&actor, &group, &flow, slot, new).await?
+        }
+        (Some(_), Some(_)) => {
+            let message = "Name a connection, or one to be made, not both";
+            return Err(ServiceError::Invalid(message.to_owned()).into());
+        }
+    };
     Ok(Json(FlowView::of(&flow, &api)))
 }

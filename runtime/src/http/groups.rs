@@ -56,6 +56,9 @@ pub struct GroupView {
     /// Whether calls with keys outside production have to name their environment (`?_profile=`).
     #[serde(default)]
     pub profile_required: bool,
+    /// Whether a connection is disconnected when whoever authorized it leaves the group; otherwise an alert is raised.
+    #[serde(default)]
+    pub disconnect_when_authorizer_leaves: bool,
     /// What it may use in a month; without bounds when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowance: Option<Allowance>,
@@ -100,6 +103,9 @@ pub struct GroupChange {
     /// Whether calls with keys outside production have to name their environment (`?_profile=`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_required: Option<bool>,
+    /// Whether a connection is disconnected when whoever authorized it leaves the group; otherwise an alert is raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect_when_authorizer_leaves: Option<bool>,
     /// What it may use in a month; `null` takes the bounds away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Allowance>)]
@@ -150,6 +156,7 @@ impl From<&Group> for GroupView {
             environments: group.environments.clone(),
             created: group.created,
             profile_required: group.profile_required,
+            disconnect_when_authorizer_leaves: group.disconnect_when_authorizer_leaves,
             allowance: group.allowance,
             // What follows the host may be a secret of the receiver.
             alert_endpoint: group.alert_endpoint.as_ref().map(|endpoint| endpoint.url.origin().ascii_serialization()),
@@ -236,6 +243,7 @@ pub async fn update(
         description: change.description,
         environments: change.environments,
         profile_required: change.profile_required,
+        disconnect_when_authorizer_leaves: change.disconnect_when_authorizer_leaves,
         allowance: change.allowance,
         alert_endpoint: change.alert_endpoint.map(|new| new.map(endpoint)),
     };

@@ -91,8 +91,7 @@ pub async fn finish(
     Named((group, connection)): Named<(GroupId, ConnectionId)>,
     Body(FinishAuthorization { code }): Body<FinishAuthorization>,
 ) -> Result<Json<ConnectionView>, Problem> {
-    let connection = api.service.finish_authorization(&actor, &group, &connection, &code).await?;
-    Ok(Json(ConnectionView::from(&*connection)))
+    Ok(Json(api.service.finish_authorization(&actor, &group, &connection, &code).await?.into()))
 }
 
 /// Where apps send browsers back to. It is no part of the management API: a person reads its answer.

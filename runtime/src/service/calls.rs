@@ -142,6 +142,13 @@ impl RunCalls {
         };
         self.journal.begin_step().await.map_err(internal)?;
         let connection = &opened.connection;
+        if connection.is_disconnected() {
+            let message = format!(
+                "the connection \"{}\" is disconnected; enter its secrets again: headgate connections update {} --secret NAME",
+                connection.name, connection.id
+            );
+            return Err(GuestError::lasting("connection_broken", message));
+        }
         let grant = self.granted(opened).await.map_err(|error| match error {
             OauthError::Internal(error) => internal(ServiceError::internal("granting a call")(error)),
             error => not_granted(connection, &error),
@@ -211,7 +218,10 @@ impl Connections for RunCalls {
             let clock = Instant::now();
             let recorded_input = input.clone();
             let result = self.perform(run, &opened, method, input).await;
+            let error = result.as_ref().err().map(|error| self.redact_failure(failure(error)));
             self.service.note_call(&opened.connection, result.as_ref().err());
+            let message = error.as_ref().map(|error| format!("{}: {}", error.code, error.message));
+            self.service.note_use(&opened.connection, method, message.as_deref());
             self.push_step(Step {
                 slot: opened.slot.clone(),
                 connection: opened.connection.name.clone(),
@@ -219,7 +229,7 @@ impl Connections for RunCalls {
                 method: self.redact(method.chars().take(MAX_METHOD).collect()),
                 input: self.record(recorded_input.as_bytes()),
                 output: result.as_ref().ok().map(|output| self.record(output.as_bytes())),
-                error: result.as_ref().err().map(|error| self.redact_failure(failure(error))),
+                error,
                 started,
                 duration_us: clock.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
             });

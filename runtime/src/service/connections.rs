@@ -1,7 +1,14 @@
 //! Connections: made from a connector's manifest, sealed, granted to calls.
 
 pub mod authorize;
+mod authorizer;
+mod changes;
+mod details;
+mod disconnect;
 mod grant;
+mod health;
+mod test;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +19,22 @@ use crate::domain::connection::{self, Connection, ConnectionKind, OauthPart, Pin
 use crate::domain::grant::Credential;
 use crate::domain::id::{AppRegistrationId, ConnectionId, ConnectorName, Environment, GroupId, Name};
 use crate::domain::permission::Action;
+use crate::domain::sealed::Sealed;
 use crate::domain::secret::random_text;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
+use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::oauth::token_key;
 use crate::service::record::Record;
 use crate::service::vault::{Place, random};
+
+pub(super) use authorizer::has_left;
+pub use changes::ConnectionChange;
+pub use details::{ConnectionDetails, ConnectionScopes, ConnectionUse, MissingScopes};
+pub use disconnect::Disconnected;
+pub(super) use health::HealthBook;
 
 /// What a new connection is made from.
 pub struct NewConnection {
@@ -43,7 +58,7 @@ pub struct NewConnection {
 
 impl Service {
     /// A group's connections, by name.
-    pub fn list_connections(&self, actor: &Actor, group: &GroupId) -> Result<Vec<Arc<Connection>>, ServiceError> {
+    pub fn list_connections(&self, actor: &Actor, group: &GroupId) -> Result<Vec<ConnectionDetails>, ServiceError> {
         let catalog = self.catalog();
         actor.authorise(&catalog, group, Action::ListConnections)?;
         let of_group = catalog
@@ -52,7 +67,7 @@ impl Service {
             .filter(|connection| connection.group == *group && actor.sees_environment(&connection.environment));
         let mut connections: Vec<_> = of_group.cloned().collect();
         connections.sort_by(|a, b| (&a.name, &a.environment).cmp(&(&b.name, &b.environment)));
-        Ok(connections)
+        Ok(self.describe_connections(&catalog, actor, connections))
     }
 
     /// One connection, by its id.
@@ -61,15 +76,30 @@ impl Service {
         actor: &Actor,
         group: &GroupId,
         id: &ConnectionId,
-    ) -> Result<Arc<Connection>, ServiceError> {
+    ) -> Result<ConnectionDetails, ServiceError> {
         let catalog = self.catalog();
         actor.authorise(&catalog, group, Action::GetConnection)?;
-        find(&catalog, actor, group, id)
+        let connection = find(&catalog, actor, group, id)?;
+        Ok(self.connection_details(actor, connection))
     }
 
     /// Makes a connection. What it may be used for is pinned now, from the connector's manifest of today.
     pub async fn create_connection(
         self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        new: NewConnection,
+    ) -> Result<ConnectionDetails, ServiceError> {
+        let connection = self.prepare_connection(actor, group, new).await?;
+        let mut edit = self.edit(actor, group, Action::CreateConnection).await?;
+        add(&mut edit, connection.clone())?;
+        edit.save().await?;
+        Ok(self.connection_details(actor, connection))
+    }
+
+    /// A connection as it will be, for somebody who may make it.
+    pub(super) async fn prepare_connection(
+        &self,
         actor: &Actor,
         group: &GroupId,
         new: NewConnection,
@@ -90,13 +120,8 @@ impl Service {
         }
         let oauth = oauth_part(&catalog, group, &new, &pinned)?;
         let id = ConnectionId::from_random(&random_text(20, random))?;
-        let mut sealed = BTreeMap::new();
-        for (field, value) in &new.secrets {
-            let place = Place { group: group.as_str(), record: id.as_str(), field };
-            let value = self.vault.seal(place, 1, value.expose_secret()).await;
-            sealed.insert(field.clone(), value.map_err(ServiceError::internal("sealing a secret"))?);
-        }
-        let connection = Arc::new(Connection {
+        let secrets = self.seal_secrets(group, &id, &BTreeMap::new(), &new.secrets).await?;
+        Ok(Arc::new(Connection {
             id,
             group: group.clone(),
             environment: new.environment,
@@ -107,53 +132,113 @@ impl Service {
             pins: pinned.pins,
             base_urls: pinned.base_urls,
             config: pinned.config,
-            secrets: sealed,
+            secrets,
             oauth,
             created: self.now(),
-        });
-        let mut edit = self.edit(actor, group, Action::CreateConnection).await?;
-        let same_name = |other: &Arc<Connection>| {
-            other.group == *group && other.environment == connection.environment && other.name == connection.name
-        };
-        if edit.catalog().connections.values().any(same_name) {
-            return Err(ServiceError::Conflict(format!(
-                "A connection named \"{}\" exists already in {}. Choose another name",
-                connection.name, connection.environment
-            )));
-        }
-        edit.put(Record::Connection(connection.clone()));
-        edit.save().await?;
-        Ok(connection)
+        }))
     }
 
-    /// Deletes a connection. Refused while a flow uses it.
+    /// A connection's secrets with some new values.
+    async fn seal_secrets(
+        &self,
+        group: &GroupId,
+        id: &ConnectionId,
+        present: &BTreeMap<String, Sealed>,
+        given: &BTreeMap<String, SecretString>,
+    ) -> Result<BTreeMap<String, Sealed>, ServiceError> {
+        let mut secrets = present.clone();
+        for (field, value) in given {
+            let place = Place { group: group.as_str(), record: id.as_str(), field };
+            let version = present.get(field).map_or(0, |sealed| sealed.version) + 1;
+            let sealed = self.vault.seal(place, version, value.expose_secret()).await;
+            secrets.insert(field.clone(), sealed.map_err(ServiceError::internal("sealing a secret"))?);
+        }
+        Ok(secrets)
+    }
+
+    /// Deletes a connection with its tokens, which the provider is asked to revoke. Refused while a flow uses it.
     pub async fn delete_connection(
         self: &Arc<Self>,
         actor: &Actor,
         group: &GroupId,
         id: &ConnectionId,
     ) -> Result<(), ServiceError> {
+        let catalog = self.catalog();
+        actor.authorise(&catalog, group, Action::DeleteConnection)?;
+        let connection = find(&catalog, actor, group, id)?;
+        check_unused(&catalog, actor, &connection)?;
+        // The provider can be asked only while the tokens are there.
+        self.end_tokens(connection).await?;
         let mut edit = self.edit(actor, group, Action::DeleteConnection).await?;
         let connection = find(edit.catalog(), actor, group, id)?;
-        let users: Vec<_> = edit.catalog().flows.values().filter(|flow| flow.group == *group).collect();
-        let uses = users.iter().flat_map(|flow| {
-            flow.bindings_of(id).map(move |(environment, slot)| format!("{} (slot {slot}, {environment})", flow.name))
-        });
-        let uses: Vec<_> = uses.collect();
-        if !uses.is_empty() {
-            let message = format!(
-                "The connection \"{}\" is used by: {}. Bind these slots to another connection first",
-                connection.name,
-                uses.join(", ")
-            );
-            return Err(ServiceError::Conflict(message));
-        }
+        check_unused(edit.catalog(), actor, &connection)?;
+        edit.remove_beside(&health::key(&connection));
         edit.remove_beside(&token_key(&connection));
         edit.remove(&Record::Connection(connection));
         edit.save().await?;
+        self.health.forget(id);
         self.drop_token(id);
         Ok(())
     }
+}
+
+fn check_unused(catalog: &Catalog, actor: &Actor, connection: &Connection) -> Result<(), ServiceError> {
+    let Some(users) = details::users(catalog, actor, connection) else { return Ok(()) };
+    let message = format!(
+        "The connection \"{}\" is used by: {users}. Bind these slots to another connection first",
+        connection.name
+    );
+    Err(ServiceError::Conflict(message))
+}
+
+/// Adds a connection that was prepared, if nothing has come in between.
+pub(super) fn add(edit: &mut Edit, connection: Arc<Connection>) -> Result<(), ServiceError> {
+    check_name_is_free(edit.catalog(), &connection)?;
+    check_registration(edit.catalog(), &connection)?;
+    edit.put(Record::Connection(connection));
+    Ok(())
+}
+
+fn check_name_is_free(catalog: &Catalog, connection: &Connection) -> Result<(), ServiceError> {
+    let same_name = |other: &Arc<Connection>| {
+        other.id != connection.id
+            && (&other.group, &other.environment, &other.name)
+                == (&connection.group, &connection.environment, &connection.name)
+    };
+    if catalog.connections.values().any(same_name) {
+        return Err(ServiceError::Conflict(format!(
+            "A connection named \"{}\" exists already in {}. Choose another name",
+            connection.name, connection.environment
+        )));
+    }
+    Ok(())
+}
+
+/// The registration may have been deleted since it was chosen.
+fn check_registration(catalog: &Catalog, connection: &Connection) -> Result<(), ServiceError> {
+    match &connection.oauth {
+        Some(oauth) if !catalog.app_registrations.contains_key(&oauth.registration) => {
+            Err(ServiceError::NotFound { what: "App registration" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An app registration of a group, for one of its connectors.
+fn group_registration(
+    catalog: &Catalog,
+    group: &GroupId,
+    connector: &ConnectorName,
+    id: &AppRegistrationId,
+) -> Result<AppRegistrationId, ServiceError> {
+    let found = catalog.app_registrations.get(id).filter(|found| found.group.as_ref() == Some(group));
+    let found = found.ok_or(ServiceError::NotFound { what: "App registration" })?;
+    if found.connector != *connector {
+        let message =
+            format!("The app registration \"{}\" is for {}, not for {connector}", found.name, found.connector);
+        return Err(ServiceError::Invalid(message));
+    }
+    Ok(id.clone())
 }
 
 /// Whose OAuth client a new connection uses.
@@ -166,16 +251,7 @@ fn oauth_part(
     let connector = &new.connector;
     let registration = match (pinned.kind, &new.registration) {
         (ConnectionKind::ApiKey | ConnectionKind::None, None) => return Ok(None),
-        (ConnectionKind::OauthAdvanced, Some(id)) => {
-            let found = catalog.app_registrations.get(id).filter(|found| found.group.as_ref() == Some(group));
-            let found = found.ok_or(ServiceError::NotFound { what: "App registration" })?;
-            if found.connector != *connector {
-                let message =
-                    format!("The app registration \"{}\" is for {}, not for {connector}", found.name, found.connector);
-                return Err(ServiceError::Invalid(message));
-            }
-            id.clone()
-        }
+        (ConnectionKind::OauthAdvanced, Some(id)) => group_registration(catalog, group, connector, id)?,
         (ConnectionKind::OauthAdvanced, None) => {
             return Err(ServiceError::Invalid(format!(
                 "This authentication uses your own OAuth app. Register it first (headgate app-registrations create --connector {connector}), then name the registration"

@@ -14,6 +14,7 @@ use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
 use crate::service::check_description;
+use crate::service::connections::{self, NewConnection};
 use crate::service::error::ServiceError;
 use crate::service::record::{Record, decode, encode};
 use crate::service::vault::random;
@@ -146,6 +147,28 @@ impl Service {
         edit.put(Record::Flow(flow.clone()));
         edit.save().await?;
         self.tidy_shelf();
+        Ok(flow)
+    }
+
+    /// Makes a connection and binds a slot to it, both or none.
+    pub async fn bind_slot_to_new(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        slot: Slot,
+        new: NewConnection,
+    ) -> Result<Arc<Flow>, ServiceError> {
+        self.flow_for(actor, group, flow, Action::BindSlot)?;
+        let connection = self.prepare_connection(actor, group, new).await?;
+        let mut edit = self.edit(actor, group, Action::BindSlot).await?;
+        actor.authorise(edit.catalog(), group, Action::CreateConnection)?;
+        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
+        connections::add(&mut edit, connection.clone())?;
+        flow.slots.entry(connection.environment.clone()).or_default().insert(slot, connection.id.clone());
+        let flow = Arc::new(flow);
+        edit.put(Record::Flow(flow.clone()));
+        edit.save().await?;
         Ok(flow)
     }
 

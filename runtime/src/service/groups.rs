@@ -32,6 +32,8 @@ pub struct GroupChange {
     pub environments: Option<Vec<Environment>>,
     /// Whether calls with keys outside production have to name their environment.
     pub profile_required: Option<bool>,
+    /// Whether a connection is disconnected when whoever authorized it leaves.
+    pub disconnect_when_authorizer_leaves: Option<bool>,
     /// What it may use in a month.
     pub allowance: Option<Option<Allowance>>,
     /// Where its alerts are sent.
@@ -118,6 +120,8 @@ impl Service {
         }
         group.description = change.description.unwrap_or(group.description);
         group.profile_required = change.profile_required.unwrap_or(group.profile_required);
+        let disconnects = &mut group.disconnect_when_authorizer_leaves;
+        *disconnects = change.disconnect_when_authorizer_leaves.unwrap_or(*disconnects);
         group.allowance = change.allowance.unwrap_or(group.allowance);
         let mut shown = None;
         match change.alert_endpoint {

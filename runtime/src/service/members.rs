@@ -88,8 +88,10 @@ impl Service {
         actor.authorise(edit.catalog(), group, needed)?;
         let (member, _) = find_member(edit.catalog(), group, user)?;
         keep_an_owner(edit.catalog(), actor, &member)?;
-        edit.remove(&Record::Member(member));
-        edit.save().await
+        edit.remove(&Record::Member(member.clone()));
+        edit.save().await?;
+        self.authorizer_left(group, &member.user);
+        Ok(())
     }
 }
 

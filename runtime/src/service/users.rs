@@ -139,6 +139,7 @@ impl Service {
             let mut edit = self.edit_by(actor, Action::RemoveMember, Some(member.group.clone())).await;
             edit.remove(&Record::Member(member.clone()));
             edit.save().await?;
+            self.authorizer_left(&member.group, &member.user);
         }
         let mut edit = self.edit_server(actor, Action::DeleteUser).await?;
         let user = find_user(edit.catalog(), user.id.as_str())?;

@@ -10,6 +10,7 @@ mod authorisation;
 mod authorize;
 mod canary;
 mod conformance;
+mod connections;
 mod durable;
 mod egress;
 mod github_samples;

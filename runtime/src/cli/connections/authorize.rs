@@ -5,11 +5,10 @@ use std::process::{Command, Stdio};
 use http::Method;
 use serde_json::json;
 
-use super::{find, show};
+use super::{Which, show};
 use crate::cli::loopback::{Loopback, Pages};
 use crate::cli::output::{line, plain};
 use crate::cli::{CliError, Context};
-use crate::domain::id::Environment;
 use crate::http::connections::ConnectionView;
 use crate::http::oauth::{AuthorizationView, Authorize};
 
@@ -20,8 +19,8 @@ const PAGES: Pages = Pages {
 };
 
 /// Opens the app's page, or prints it, and waits until somebody consented there.
-pub(super) async fn run(context: &Context, connection: &str, environment: &Environment) -> Result<(), CliError> {
-    let id = find(context, connection, environment).await?.id;
+pub(super) async fn run(context: &Context, which: &Which) -> Result<(), CliError> {
+    let id = which.find(context).await?.id;
     let path = ["groups", context.group()?, "connections", id.as_str(), "authorize"];
     let loopback = Loopback::open().await?;
     let begin = Authorize { return_to: Some(loopback.address().to_owned()) };
@@ -37,7 +36,7 @@ pub(super) async fn run(context: &Context, connection: &str, environment: &Envir
     let path = [groups, group, connections, id, authorize, "finish"];
     let connected: ConnectionView = context.client.send(Method::POST, &path, &json!({ "code": code })).await?;
     if context.output.is_json() {
-        return context.output.show(&connected, show);
+        return context.output.show(&connected, show::one);
     }
     line(&format!("The connection \"{}\" is authorized. Flows can use it from now on.", connected.name))
 }

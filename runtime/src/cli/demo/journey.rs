@@ -137,6 +137,8 @@ impl Journey {
             auth: None,
             config: BTreeMap::from([("api_url", api_url.as_str())]),
             secrets: BTreeMap::from([("token", self.secret.clone())]),
+            scopes: None,
+            registration: None,
         };
         let connection: ConnectionView =
             self.client.send(Method::POST, &["groups", GROUP, "connections"], &new).await?;
@@ -170,7 +172,7 @@ impl Journey {
 
     async fn bind(&mut self, connection: ConnectionId) -> Result<(), CliError> {
         self.story.say("its code opens a connection by the name `crm`; that slot is bound to sales-crm")?;
-        let bind = BindSlot { environment: Environment::production(), connection: Some(connection) };
+        let bind = BindSlot { environment: Environment::production(), connection: Some(connection), create: None };
         let path = ["groups", GROUP, "flows", FLOW, "slots", "crm"];
         self.client.send::<FlowView>(Method::PUT, &path, &bind).await.map(drop)
     }

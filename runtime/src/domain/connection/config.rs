@@ -33,6 +33,41 @@ pub(super) fn check_config(
     Ok(config)
 }
 
+/// The settings of a connection under another manifest: those it still knows, and the defaults of the others.
+pub fn complete_config(
+    manifest: &Manifest,
+    auth: &Auth,
+    present: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, ConnectionError> {
+    let known = |name: &String| manifest.config.iter().any(|field| field.name == *name);
+    let present = present.iter().filter(|(name, _)| known(name)).map(|(name, value)| (name.clone(), value.clone()));
+    check_config(manifest, auth, &present.collect())
+}
+
+/// The settings after a change: a value replaces what was there, nothing goes back to the default. The others stay.
+pub fn changed_config(
+    manifest: &Manifest,
+    present: &BTreeMap<String, String>,
+    change: &BTreeMap<String, Option<String>>,
+) -> Result<BTreeMap<String, String>, ConnectionError> {
+    let mut config = present.clone();
+    for (name, value) in change {
+        let Some(field) = manifest.config.iter().find(|field| field.name == *name) else {
+            let offered = listed(manifest.config.iter().map(|field| &field.name));
+            return Err(ConnectionError::UnknownField { kind: "setting", field: name.clone(), offered });
+        };
+        match value.as_ref().or(field.default.as_ref()) {
+            Some(value) => drop(config.insert(name.clone(), check_value(field, value)?)),
+            None if field.required => {
+                let (field, title) = (field.name.clone(), field.title.clone());
+                return Err(ConnectionError::MissingField { kind: "setting", field, title });
+            }
+            None => drop(config.remove(name)),
+        }
+    }
+    Ok(config)
+}
+
 /// A setting's value as it is kept: without the prefix and suffix that people see around it.
 pub fn check_value(field: &ConfigField, value: &str) -> Result<String, ConnectionError> {
     let refused = |rule: String| ConnectionError::BadValue { field: field.name.clone(), rule };

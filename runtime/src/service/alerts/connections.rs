@@ -11,6 +11,7 @@ use crate::domain::id::ConnectionId;
 use crate::service::Service;
 use crate::service::alerts::Finding;
 use crate::service::catalog::Catalog;
+use crate::service::connections::has_left;
 use crate::service::error::ServiceError;
 use crate::wasm::GuestError;
 
@@ -50,6 +51,24 @@ impl Service {
     /// Closes that alert: the app takes the connection's credentials again.
     pub async fn alert_connection_restored(&self, connection: &Connection) -> Result<(), ServiceError> {
         self.close(&mut *self.alerts.open.lock().await, &cause(connection)).await
+    }
+
+    /// Raises the alert that whoever authorized a connection has left the group.
+    pub(in crate::service) async fn alert_authorizer_left(&self, connection: &Connection) -> Result<(), ServiceError> {
+        let catalog = self.catalog();
+        self.raise(&mut *self.alerts.open.lock().await, left_finding(&catalog, connection)).await
+    }
+
+    /// Connections whose authorizer has left their group.
+    pub(super) fn authorizers_found(catalog: &Catalog) -> Vec<Finding> {
+        let left = catalog.connections.values().filter(|connection| has_left(catalog, connection));
+        left.map(|connection| left_finding(catalog, connection)).collect()
+    }
+
+    /// Whether an app refused a connection's credentials in the last calls.
+    pub(in crate::service) fn is_refused(&self, connection: &ConnectionId) -> bool {
+        let counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(connection).is_some_and(|count| *count >= BROKEN_AFTER)
     }
 
     /// Lets go of what is known of connections that were deleted.
@@ -92,6 +111,21 @@ impl Service {
                 tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
             }
         });
+    }
+}
+
+fn left_finding(catalog: &Catalog, connection: &Connection) -> Finding {
+    let by = connection.authorized_by().and_then(|by| catalog.users.get(by));
+    let who = by.map_or_else(|| "somebody who is no user any more".to_owned(), |user| user.email.to_string());
+    Finding {
+        cause: Cause { kind: AlertKind::AuthorizerLeft, ..cause(connection) },
+        environment: Some(connection.environment.clone()),
+        message: format!(
+            "The connection \"{}\" works by the consent of {who}, who has left the group. Authorize it again as somebody who stays, or disconnect it: headgate connections authorize {}",
+            connection.name, connection.id
+        ),
+        details: json!({"connection": connection.id, "name": connection.name, "connector": connection.connector, "authorized_by": by.map(|user| &user.email)}),
+        more: 0,
     }
 }
 

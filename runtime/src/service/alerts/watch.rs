@@ -98,6 +98,7 @@ impl Service {
         let is_new = watch.expiry.as_ref().is_none_or(|(seen, at)| !Arc::ptr_eq(seen, &catalog) || *at != minute);
         if is_new {
             findings.extend(self.expiring_found(catalog.clone(), now).await?);
+            findings.extend(Self::authorizers_found(&catalog));
         }
         watch.expiry = Some((catalog.clone(), minute));
 
@@ -108,7 +109,7 @@ impl Service {
         }
         let over = |alert: &Alert| match &alert.cause {
             cause if still.contains(cause) => false,
-            Cause { kind: AlertKind::KeyExpiring, .. } => is_new,
+            Cause { kind: AlertKind::KeyExpiring | AlertKind::AuthorizerLeft, .. } => is_new,
             Cause { subject: Subject::Allowance, .. } => true,
             _ => self.is_over(&catalog, alert, now),
         };

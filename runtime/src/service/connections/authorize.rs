@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::find;
+use super::{ConnectionDetails, find};
 use crate::domain::connection::{Connection, OauthPart};
 use crate::domain::id::{ConnectionId, GroupId};
 use crate::domain::permission::{Action, Denial};
@@ -233,7 +233,7 @@ impl Service {
         group: &GroupId,
         id: &ConnectionId,
         code: &SecretString,
-    ) -> Result<Arc<Connection>, ServiceError> {
+    ) -> Result<ConnectionDetails, ServiceError> {
         let catalog = self.catalog();
         actor.authorise(&catalog, group, Action::AuthorizeConnection)?;
         find(&catalog, actor, group, id)?;
@@ -243,7 +243,8 @@ impl Service {
             .take(code.expose_secret(), self.now())
             .filter(|(pending, _)| pending.connection.id == *id && same_session(&pending.actor, actor))
             .ok_or(AuthorizationError::Unknown)?;
-        Ok(self.connect(pending, consent).await?)
+        let connection = self.connect(pending, consent).await?;
+        Ok(self.connection_details(actor, connection))
     }
 
     /// Exchanges the code and keeps what it is worth, also when the browser goes away meanwhile.

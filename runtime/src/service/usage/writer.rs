@@ -212,10 +212,11 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(store: &dyn Store, key: &str)
 }
 
 impl Service {
-    /// Writes what was counted and what groups spent. What cannot be written is kept, and tried again.
+    /// Writes what was counted, what groups spent, and how connections stand. What cannot be written is kept, and tried again.
     pub async fn write_usage(&self) -> Result<(), ServiceError> {
         self.usage.write(Day::of(self.now())).await?;
-        self.spending.write().await
+        self.spending.write().await?;
+        self.health.write(&self.catalog()).await
     }
 
     /// Keeps the written usage up to date until the server stops.
