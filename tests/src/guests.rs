@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 /// that exports a component.
 const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow"];
 const CONNECTORS: &[&str] =
-    &["hubspot", "http-connector", "hostile-connector", "conformance-connector", "consent-connector"];
+    &["hubspot", "http-connector", "hostile-connector", "conformance-connector", "oauth-connector", "consent-connector"];
 
 /// The workspace's folder.
 pub fn workspace() -> &'static Path {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 pub use answer::{AnswerError, Refusal, TokenAnswer, refusal};
-pub use token::{StoredToken, pause};
+pub use token::{StoredToken, lacks_scopes, pause};
 
 /// A URL of a manifest's OAuth cannot be used with a connection's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

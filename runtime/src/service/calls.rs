@@ -6,17 +6,20 @@ use std::time::Instant;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use headgate_manifest::Manifest;
 use jiff::Timestamp;
 
 use crate::domain::connection::Connection;
 use crate::domain::flow::Flow;
 use crate::domain::grant::Grant;
 use crate::domain::id::Environment;
+use crate::domain::oauth::lacks_scopes;
 use crate::domain::run::{Failure, LogLine, MAX_STEPS, Recorded, Step};
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::service::oauth::OauthError;
 use crate::service::queue::Journal;
+use crate::wasm::egress::Renewal;
 use crate::wasm::{CallError, Connections, GuestError, LogLevel, LogSource, RunLog, RunScope, SlotHandle};
 
 /// The most connections a run may open: a slot each, and no flow needs more.
@@ -45,6 +48,23 @@ impl Opened {
         let grant = Arc::new(grant);
         grants.push(grant.clone());
         grant
+    }
+}
+
+/// Newer credentials for a call whose app refuses those it has. They are redacted from the run's records like the first.
+struct CallRenewal {
+    service: Arc<Service>,
+    opened: Arc<Opened>,
+}
+
+impl Renewal for CallRenewal {
+    fn renew<'a>(&'a self, refused: &'a Arc<Grant>) -> BoxFuture<'a, Option<Arc<Grant>>> {
+        async move {
+            // Why there are none was logged, and stands with the connection.
+            let grant = self.service.grant_after_refusal(&self.opened.connection, refused.generation).await.ok()?;
+            Some(self.opened.keep(grant))
+        }
+        .boxed()
     }
 }
 
@@ -132,7 +152,7 @@ impl RunCalls {
     async fn perform(
         &self,
         run: &Arc<RunScope>,
-        opened: &Opened,
+        opened: &Arc<Opened>,
         method: &str,
         input: String,
     ) -> Result<String, GuestError> {
@@ -160,9 +180,28 @@ impl RunCalls {
                 format!("the connector \"{}\" is not installed any more; push it again", connection.connector);
             GuestError::lasting("connector_missing", message)
         })?;
+        self.check_scopes(connection, &connector.manifest, method)?;
         let module = self.service.connector_module(&connector.digest).await.map_err(internal)?;
-        let result = self.service.wasm.invoke(&module, method, input, grant, None, run).await;
+        let renewal = CallRenewal { service: self.service.clone(), opened: opened.clone() };
+        let renewal = connection.pins.oauth.is_some().then(|| Arc::new(renewal) as Arc<dyn Renewal>);
+        let result = self.service.wasm.invoke(&module, method, input, grant, renewal, run).await;
         result.map_err(|error| call_error(run, connector.name.as_str(), error))
+    }
+
+    /// Refuses a call that the app would refuse, as what was consented to does not cover it.
+    fn check_scopes(&self, connection: &Connection, manifest: &Manifest, method: &str) -> Result<(), GuestError> {
+        let needed = manifest.methods.iter().find(|found| found.name == method).map(|found| found.scopes.as_slice());
+        let (Some(needed), Some(granted)) = (needed, self.service.granted_scopes(connection)) else { return Ok(()) };
+        if !lacks_scopes(&granted, needed) {
+            return Ok(());
+        }
+        let message = format!(
+            "the connection \"{}\" may not do this: \"{method}\" needs the scope {}. Authorize it again with that scope: headgate connections authorize {}",
+            connection.name,
+            needed.join(" or "),
+            connection.id
+        );
+        Err(GuestError::lasting("missing_scope", message))
     }
 
     fn push_step(&self, step: Step) {

@@ -64,8 +64,6 @@ pub(in crate::service) struct AccessToken {
     pub secret: SecretString,
     /// Which of the connection's tokens it is.
     pub generation: u64,
-    /// Which scopes it has, where that is known.
-    pub scopes: Option<Vec<String>>,
 }
 
 /// Whether an app revoked a token.
@@ -167,6 +165,11 @@ impl TokenBook {
         Self { client, holders: Mutex::default() }
     }
 
+    /// What is held of a connection, if anything is.
+    fn holder_of(&self, connection: &Connection) -> Option<Arc<Holder>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&connection.id).cloned()
+    }
+
     fn holder(&self, connection: &ConnectionId) -> Arc<Holder> {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         match holders.get(connection) {
@@ -185,6 +188,7 @@ impl Service {
         tokens: Tokens,
     ) -> Result<(), ServiceError> {
         self.replace_token(connection, tokens).await?;
+        self.forget_refusals(connection);
         self.alert_connection_restored(connection).await
     }
 
@@ -202,7 +206,8 @@ impl Service {
     /// What may be shown of a connection's token; nothing before the first authorization.
     pub(in crate::service) fn token_status(&self, connection: &Connection) -> Option<TokenStatus> {
         let (token, _) = self.read_stored(connection).ok()??;
-        let (last_error, retry_after) = self.oauth.holder(&connection.id).trouble();
+        let (last_error, retry_after) =
+            self.oauth.holder_of(connection).map_or((None, None), |holder| holder.trouble());
         let state = if token.broken.is_some() { TokenState::NeedsAuthorization } else { TokenState::Authorized };
         Some(TokenStatus {
             state,

@@ -78,6 +78,20 @@ pub fn pause(failures: u32, asked: Option<SignedDuration>, chance: u8) -> Signed
     pause.max(asked.unwrap_or_default().min(LONGEST_PAUSE))
 }
 
+/// Whether none of the needed scopes was granted; one of them is enough.
+pub fn lacks_scopes(granted: &[String], needed: &[String]) -> bool {
+    !needed.is_empty() && !needed.iter().any(|needed| granted.iter().any(|granted| is_scope(granted, needed)))
+}
+
+/// Whether two texts name one scope. Some apps answer with or without the address in front of its name.
+fn is_scope(granted: &str, needed: &str) -> bool {
+    let ends_with = |long: &str, short: &str| {
+        let (long, short) = (long.to_ascii_lowercase(), short.to_ascii_lowercase());
+        long.strip_suffix(&short).is_some_and(|front| front.ends_with('/'))
+    };
+    granted.eq_ignore_ascii_case(needed) || ends_with(granted, needed) || ends_with(needed, granted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +150,22 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|failures| seconds(failures, None, 255)), [2, 4, 8, 16]);
         assert_eq!([seconds(1000, None, 0), seconds(1000, None, 255)], [450, 898]);
         assert_eq!([seconds(1, Some(30), 0), seconds(1, Some(1 << 40), 0)], [30, 900]);
+    }
+
+    #[test]
+    fn one_of_the_needed_scopes_is_enough() {
+        for (granted, needed, lacks) in [
+            (&["read"][..], &["read"][..], false),
+            (&["read"], &[], false),
+            (&[], &["read"], true),
+            (&["read"], &["write", "READ"], false),
+            (&["read"], &["write"], true),
+            (&["mail.read"], &["read"], true),
+            (&["Mail.Send"], &["https://graph.example/mail.send"], false),
+            (&["https://graph.example/Mail.Send"], &["Mail.Send"], false),
+        ] {
+            let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+            assert_eq!(lacks_scopes(&own(granted), &own(needed)), lacks, "{granted:?} {needed:?}");
+        }
     }
 }

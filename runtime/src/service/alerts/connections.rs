@@ -38,14 +38,7 @@ fn cause(connection: &Connection) -> Cause {
 impl Service {
     /// Raises the alert that an app refuses a connection's credentials.
     pub async fn alert_connection_broken(&self, connection: &Connection, reason: &str) -> Result<(), ServiceError> {
-        let finding = Finding {
-            cause: cause(connection),
-            environment: Some(connection.environment.clone()),
-            message: format!("The connection \"{}\" is broken: {reason}. Renew its credentials", connection.name),
-            details: json!({"connection": connection.id, "name": connection.name, "connector": connection.connector, "reason": reason}),
-            more: 1,
-        };
-        self.raise(&mut *self.alerts.open.lock().await, finding).await
+        self.raise(&mut *self.alerts.open.lock().await, finding(connection, reason)).await
     }
 
     /// Closes that alert: the app takes the connection's credentials again.
@@ -69,6 +62,33 @@ impl Service {
     pub(in crate::service) fn is_refused(&self, connection: &ConnectionId) -> bool {
         let counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
         counts.get(connection).is_some_and(|count| *count >= BROKEN_AFTER)
+    }
+
+    /// Raises or closes the alert about a connection, as things stand now: whoever comes last has looked last.
+    pub(in crate::service) async fn tend_connection_alert(&self, connection: &Connection) {
+        let mut open = self.alerts.open.lock().await;
+        let written = match self.connection_fault(connection) {
+            Some(reason) => self.raise(&mut open, finding(connection, &reason)).await,
+            None => self.close(&mut open, &cause(connection)).await,
+        };
+        if let Err(error) = written {
+            tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
+        }
+    }
+
+    /// Why a connection does not work, as far as is known.
+    fn connection_fault(&self, connection: &Connection) -> Option<String> {
+        let refused = || {
+            let counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let refused = counts.get(&connection.id).is_some_and(|count| *count >= BROKEN_AFTER);
+            refused.then(|| "the app refused its credentials (401)".to_owned())
+        };
+        self.token_fault(connection).or_else(refused)
+    }
+
+    /// Begins anew to count refusals: the connection has other credentials.
+    pub(in crate::service) fn forget_refusals(&self, connection: &Connection) {
+        self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&connection.id);
     }
 
     /// Lets go of what is known of connections that were deleted.
@@ -101,16 +121,17 @@ impl Service {
             }
         }
         let (service, connection) = (self.clone(), connection.clone());
-        self.background.spawn(async move {
-            let result = if refused {
-                service.alert_connection_broken(&connection, "the app refused its credentials (401)").await
-            } else {
-                service.alert_connection_restored(&connection).await
-            };
-            if let Err(error) = result {
-                tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
-            }
-        });
+        self.background.spawn(async move { service.tend_connection_alert(&connection).await });
+    }
+}
+
+fn finding(connection: &Connection, reason: &str) -> Finding {
+    Finding {
+        cause: cause(connection),
+        environment: Some(connection.environment.clone()),
+        message: format!("The connection \"{}\" is broken: {reason}. Renew its credentials", connection.name),
+        details: json!({"connection": connection.id, "name": connection.name, "connector": connection.connector, "reason": reason}),
+        more: 1,
     }
 }
 

@@ -37,7 +37,7 @@ impl Service {
             None => None,
             Some(sealed) => {
                 let secret = self.open_token(connection, "access_token", sealed).await?;
-                Some(AccessToken { secret, generation: stored.generation, scopes: stored.scopes.clone() })
+                Some(AccessToken { secret, generation: stored.generation })
             }
         };
         Ok(Some(Arc::new(Token { stored, version, access })))
@@ -87,7 +87,7 @@ impl Service {
             broken: None,
         };
         stored.set_expiry(tokens.expires, chance());
-        let access = AccessToken { secret: tokens.access.clone(), generation, scopes: stored.scopes.clone() };
+        let access = AccessToken { secret: tokens.access.clone(), generation };
         self.swap(connection, before, stored, Some(access)).await
     }
 
@@ -124,6 +124,7 @@ impl Service {
             match self.swap_token(connection, before.as_deref(), &tokens, false).await {
                 Ok(token) => {
                     self.publish_token(connection, token);
+                    self.oauth.holder(&connection.id).forget_trouble();
                     return Ok(());
                 }
                 Err(Swap::Conflict) => {}
@@ -154,6 +155,7 @@ impl Service {
             match self.swap(connection, before.as_deref(), stored, None).await {
                 Ok(token) => {
                     self.publish_token(connection, token);
+                    self.oauth.holder(&connection.id).forget_trouble();
                     return Ok(());
                 }
                 Err(Swap::Conflict) => {}

@@ -69,6 +69,12 @@ impl Holder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins anew: somebody authorized the connection, or disconnected it.
+    pub(super) fn forget_trouble(&self) {
+        let mut state = self.state();
+        (state.trouble, state.refused) = (None, None);
+    }
+
     /// When renewing failed last and why, and when it is tried again.
     pub(super) fn trouble(&self) -> (Option<(Timestamp, String)>, Option<Timestamp>) {
         let state = self.state();
@@ -111,6 +117,13 @@ impl Service {
             return Ok(access.clone());
         }
         self.renewed(connection, held.map_or(0, |held| held.stored.generation)).await
+    }
+
+    /// Which scopes the token that calls are given has, where that is known.
+    pub(in crate::service) fn granted_scopes(&self, connection: &Connection) -> Option<Vec<String>> {
+        let holder = self.oauth.holder_of(connection)?;
+        let token = holder.state().token.clone()?;
+        token.stored.scopes.clone()
     }
 
     /// Whether the token of this generation is still what calls are given.
@@ -219,15 +232,11 @@ impl Service {
                 }
             }
         };
-        match &outcome {
-            Ok(_) if failures >= ALERT_AFTER => self.note_token(&connection, None).await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(connection = %id, group = %connection.group, failures, %error, "a token could not be renewed");
-                if failures == ALERT_AFTER {
-                    self.note_token(&connection, Some(&error.to_string())).await;
-                }
-            }
+        if let Err(error) = &outcome {
+            tracing::warn!(connection = %id, group = %connection.group, failures, %error, "a token could not be renewed");
+        }
+        if failures >= ALERT_AFTER {
+            self.tend_connection_alert(&connection).await;
         }
         outcome
     }
@@ -305,16 +314,13 @@ impl Service {
                 Err(Swap::Failed(error)) => return Err(error.into()),
             }
         }
-        self.note_token(connection, Some(reason)).await;
+        self.tend_connection_alert(connection).await;
         Err(OauthError::needs_authorization(connection, reason))
     }
 
     /// Lets everybody see a new token.
     pub(super) fn publish_token(self: &Arc<Self>, connection: &Connection, token: Arc<Token>) {
-        let holder = self.oauth.holder(&connection.id);
-        let mut state = holder.state();
-        state.take_up(token.clone());
-        state.trouble = None;
+        self.oauth.holder(&connection.id).state().take_up(token.clone());
         let looks = connection.pins.oauth.as_ref().is_some_and(|oauth| oauth.introspection_url.is_some());
         if looks && token.stored.expires.is_none() && token.access.is_some() {
             self.background.spawn(self.clone().learn_expiry(connection.clone(), token));
@@ -341,14 +347,12 @@ impl Service {
         }
     }
 
-    /// Raises the alert that a connection is broken, or closes it.
-    async fn note_token(&self, connection: &Connection, reason: Option<&str>) {
-        let written = match reason {
-            Some(reason) => self.alert_connection_broken(connection, reason).await,
-            None => self.alert_connection_restored(connection).await,
-        };
-        if let Err(error) = written {
-            tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "an alert could not be written");
-        }
+    /// Why a connection has no token and will have none without a person, as far as is known.
+    pub(in crate::service) fn token_fault(&self, connection: &Connection) -> Option<String> {
+        let holder = self.oauth.holder_of(connection)?;
+        let state = holder.state();
+        let broken = state.token.as_ref().and_then(|token| token.stored.broken.clone());
+        let trouble = state.trouble.as_ref().filter(|trouble| trouble.failures >= ALERT_AFTER);
+        broken.or_else(|| trouble.map(|trouble| trouble.error.to_string()))
     }
 }
