@@ -7,8 +7,14 @@ use std::sync::OnceLock;
 /// Flows. Connectors are built apart from them: Cargo would otherwise give a flow's connector crate the feature
 /// that exports a component.
 const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow"];
-const CONNECTORS: &[&str] =
-    &["hubspot", "http-connector", "hostile-connector", "conformance-connector", "oauth-connector", "consent-connector"];
+const CONNECTORS: &[&str] = &[
+    "hubspot",
+    "http-connector",
+    "hostile-connector",
+    "conformance-connector",
+    "oauth-connector",
+    "consent-connector",
+];
 
 /// The workspace's folder.
 pub fn workspace() -> &'static Path {

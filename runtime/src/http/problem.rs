@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::domain::api_key::AuthError;
@@ -183,8 +184,19 @@ impl From<ServiceError> for Problem {
             ServiceError::AllowanceSpent { retry_after, .. } => {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "allowance_spent", message).retry_after(retry_after)
             }
+            ServiceError::ConnectionUnusable(unusable) => {
+                let mut problem = Self::new(StatusCode::FAILED_DEPENDENCY, "connection_broken", message);
+                problem.body.details = Some(json!({
+                    "slot": unusable.slot,
+                    "connection": unusable.connection.id,
+                    "name": unusable.connection.name,
+                    "cause": unusable.cause,
+                    "remedy": unusable.remedy,
+                }));
+                problem
+            }
             ServiceError::Flow { run, failure, timed_out } => {
-                let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+                let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { status_of(&failure.code) };
                 Self::new(status, &failure.code, message).of_run(run, failure)
             }
             ServiceError::Internal { doing, .. } => {
@@ -194,6 +206,15 @@ impl From<ServiceError> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{message}: {id}"))
             }
         }
+    }
+}
+
+/// A failure that somebody has to mend in the flow's connections is told from one of the flow or of an app.
+fn status_of(failure: &str) -> StatusCode {
+    match failure {
+        "slot_unbound" => StatusCode::CONFLICT,
+        "connection_broken" => StatusCode::FAILED_DEPENDENCY,
+        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -295,15 +316,20 @@ mod tests {
     #[test]
     fn a_failed_run_is_named_with_what_it_said() {
         let run = Uuid::now_v7();
-        for (timed_out, status) in [(false, 502), (true, 504)] {
+        for (code, timed_out, status) in [
+            ("lead_unknown", false, 502),
+            ("lead_unknown", true, 504),
+            ("slot_unbound", false, 409),
+            ("connection_broken", false, 424),
+        ] {
             let failure = Failure {
-                code: "lead_unknown".to_owned(),
+                code: code.to_owned(),
                 message: "There is no such lead.".to_owned(),
                 retryable: true,
                 details: Some(serde_json::json!({"email": "ada@example.com"})),
             };
-            let (got, code, body, headers) = parts(ServiceError::Flow { run, failure, timed_out });
-            assert_eq!((got, code.as_str(), body.error.as_str()), (status, "lead_unknown", "There is no such lead."));
+            let (got, got_code, body, headers) = parts(ServiceError::Flow { run, failure, timed_out });
+            assert_eq!((got, got_code.as_str(), body.error.as_str()), (status, code, "There is no such lead."));
             assert_eq!((body.run, body.retryable), (Some(run), Some(true)));
             assert_eq!(body.details.unwrap()["email"], "ada@example.com");
             assert_eq!(headers[RUN_ID], run.to_string().as_str());

@@ -224,7 +224,7 @@ impl Connections for RunCalls {
             GuestError::lasting(
                 "slot_unbound",
                 format!(
-                    "the slot \"{slot}\" of the flow \"{}\" is bound to no connection in {}; bind it with: headgate connections bind",
+                    "the slot \"{slot}\" of the flow \"{0}\" is bound to no connection in {1}; bind it: headgate connections bind {0} {slot} CONNECTION --env {1}",
                     self.flow.name, self.environment
                 ),
             )

@@ -9,6 +9,7 @@ mod grant;
 mod health;
 mod test;
 mod upgrade;
+mod usable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use changes::ConnectionChange;
 pub use details::{ConnectionDetails, ConnectionScopes, ConnectionUse, MissingScopes};
 pub use disconnect::Disconnected;
 pub(super) use health::HealthBook;
+pub use usable::Unusable;
 
 /// What a new connection is made from.
 pub struct NewConnection {

@@ -13,6 +13,7 @@ use crate::domain::id::{GroupId, ParseIdError};
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
+use crate::service::connections::Unusable;
 use crate::service::connections::authorize::AuthorizationError;
 use crate::service::limits::Limited;
 
@@ -92,6 +93,12 @@ pub enum ServiceError {
         /// How long that is away.
         retry_after: Duration,
     },
+    /// A connection of the flow cannot be used, so that the flow is not run.
+    #[error(
+        "The flow is not run, as its connection \"{}\" (slot {}) cannot be used: {}. {}",
+        .0.connection.name, .0.slot, .0.cause, .0.remedy
+    )]
+    ConnectionUnusable(Box<Unusable>),
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
     Flow {

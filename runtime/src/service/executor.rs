@@ -114,8 +114,9 @@ impl Service {
         task.await.map_err(ServiceError::internal("executing a run"))?
     }
 
-    /// Lets a firing's run begin, unless its group's allowance is spent.
+    /// Lets a firing's run begin, unless a connection of its flow cannot be used or its group's allowance is spent.
     pub(super) fn admit_run(&self, firing: &Firing) -> Result<Running, ServiceError> {
+        self.check_connections(&firing.flow, &firing.environment)?;
         let catalog = self.catalog.load();
         let group = catalog.groups.get(&firing.flow.group).ok_or(ServiceError::NotFound { what: "Group" })?;
         self.spending.admit(group, self.now())
