@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 /// Flows. Connectors are built apart from them: Cargo would otherwise give a flow's connector crate the feature
 /// that exports a component.
-const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow"];
+const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow", "caller"];
 const CONNECTORS: &[&str] = &[
     "hubspot",
     "http-connector",

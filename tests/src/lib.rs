@@ -17,6 +17,7 @@
 
 mod answer;
 mod app;
+pub mod apps;
 pub mod canary;
 pub mod clock;
 pub mod crm;
