@@ -1,17 +1,84 @@
 //! Connectors of this workspace against stand-ins for their apps.
 
+pub mod gmail;
+pub mod google_drive;
+pub mod hubspot;
+pub mod notion;
 pub mod oauth;
+pub mod slack;
 
-use reqwest::{Method, StatusCode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse as _, Response};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::app::{Key, TestApp, Trigger};
-use crate::crm::StandIn;
-use oauth::Oauth;
+use crate::crm::{Received, StandIn};
+use oauth::{Grant, Oauth};
 
 /// Where people are sent back to when they have consented. Nobody serves it.
 const DONE: &str = "http://127.0.0.1:1/done";
+
+/// A stand-in for an app, with its OAuth part.
+pub struct Fake {
+    /// What it was asked.
+    pub app: StandIn,
+    /// Its consent and its tokens.
+    pub oauth: Arc<Oauth>,
+}
+
+impl Fake {
+    /// An app that answers as told; it is told what the request's token allows.
+    pub async fn start(
+        oauth: Oauth,
+        answer: impl Fn(&Received, Option<Grant>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        let oauth = Arc::new(oauth);
+        let known = oauth.clone();
+        let app = StandIn::start(move |request| {
+            known.answer(request).unwrap_or_else(|| answer(request, known.grant(request)))
+        });
+        Self { app: app.await, oauth }
+    }
+
+    /// Its URL with a path.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.app.url())
+    }
+
+    /// The bodies of the requests to a path, read as JSON.
+    pub fn bodies(&self, path: &str) -> Vec<Value> {
+        let received = self.app.received();
+        let those = received.iter().filter(|request| request.uri.path() == path);
+        those.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
+    }
+}
+
+/// An answer with JSON.
+fn answer(status: u16, body: Value) -> Response {
+    (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
+}
+
+/// An answer that says when to come back.
+fn later(seconds: u32, status: u16, body: Value) -> Response {
+    let mut response = answer(status, body);
+    response.headers_mut().insert("retry-after", seconds.into());
+    response
+}
+
+/// The parameters of a query or of a form.
+fn parameters(query: &str) -> BTreeMap<String, String> {
+    let url = Url::parse(&format!("http://localhost/?{query}")).unwrap();
+    url.query_pairs().into_owned().collect()
+}
+
+/// The parameters of a request's query.
+fn query(request: &Received) -> BTreeMap<String, String> {
+    parameters(request.uri.query().unwrap_or_default())
+}
 
 /// A server with one connector, and the flow `caller` to call its methods.
 pub struct Caller {
@@ -95,11 +162,11 @@ pub async fn consent(app: &TestApp, path: &str) {
     let begun = app.post(&format!("{path}/authorize"), json!({"return_to": DONE})).await;
     let back = redirect(app, begun["url"].as_str().unwrap()).await;
     // The callback's place follows the server's public address, which a test's server need not have.
-    let back = reqwest::Url::parse(&back).unwrap();
+    let back = Url::parse(&back).unwrap();
     let callback = format!("{}{}?{}", app.url(), back.path(), back.query().unwrap());
     let done = redirect(app, &callback).await;
     assert!(done.starts_with(DONE), "{done}");
-    let done = reqwest::Url::parse(&done).unwrap();
+    let done = Url::parse(&done).unwrap();
     let code = done.query_pairs().find(|(name, _)| name == "code").unwrap_or_else(|| panic!("{done}")).1;
     app.post(&format!("{path}/authorize/finish"), json!({ "code": code })).await;
 }

@@ -6,10 +6,20 @@ use std::sync::OnceLock;
 
 /// Flows. Connectors are built apart from them: Cargo would otherwise give a flow's connector crate the feature
 /// that exports a component.
-const FLOWS: &[&str] = &["echo", "update-lead-status", "hash", "mirror", "hostile-flow", "conformance-flow", "caller"];
+const FLOWS: &[&str] =
+    &["echo", "update-lead-status", "confirm-lead", "hash", "mirror", "caller", "hostile-flow", "conformance-flow"];
 const CONNECTORS: &[&str] = &[
-    "hubspot",
+    "airtable",
+    "gmail",
+    "google-drive",
     "http-connector",
+    "hubspot",
+    "mailchimp-transactional",
+    "notion",
+    "openai",
+    "power-bi",
+    "slack",
+    "zoho-crm",
     "hostile-connector",
     "conformance-connector",
     "oauth-connector",

@@ -43,13 +43,27 @@ impl Hubspot {
                     .description("Where HubSpot's API is; change it only to reach a stand-in for tests.")
                     .default_value("https://api.hubapi.com"),
             )
+            .config(
+                ConfigField::new("consent_url", "Address of the consent page")
+                    .description("Change it to the one of your data centre, or to reach a stand-in for tests.")
+                    .default_value("https://app.hubspot.com")
+                    .advanced(),
+            )
+            .config(
+                ConfigField::new("optional_scope", "Optional scopes")
+                    .description("Further scopes of the OAuth app, separated by spaces, which HubSpot leaves out where the account does not have them.")
+                    .default_value("")
+                    .advanced(),
+            )
             .base_url("${config.api_url}")
             .auth(Auth::bearer("private_app", "Private app", token))
+            .auth(Auth::oauth("oauth", "HubSpot", oauth()))
+            .auth(Auth::oauth_advanced("oauth_advanced", "HubSpot, with your own app", oauth()))
             .verification("GET", "/crm/v3/objects/contacts?limit=1")
     }
 
     /// Gets one contact, by its id or by its e-mail address.
-    #[method(idempotent)]
+    #[method(idempotent, scopes("crm.objects.contacts.read"))]
     fn get_contact(input: GetContact) -> Result<Contact> {
         let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
         let mut request = contact.address(http::get(contacts(Some(&contact))?));
@@ -60,25 +74,41 @@ impl Hubspot {
     }
 
     /// Finds contacts by filters, by words, or both. At most 10,000 can be paged through.
-    #[method(idempotent)]
+    #[method(idempotent, scopes("crm.objects.contacts.read"))]
     fn search_contacts(input: SearchContacts) -> Result<SearchResult> {
         let url = contacts(None)? + "/search";
         answer::read(http::post(url).json(&input).send()?)
     }
 
     /// Creates a contact. Fails with `conflict` when the e-mail address is taken; its details name the existing id.
-    #[method]
+    #[method(scopes("crm.objects.contacts.write"))]
     fn create_contact(input: CreateContact) -> Result<Contact> {
         answer::read(http::post(contacts(None)?).json(&input).send()?)
     }
 
     /// Sets some properties of a contact, by its id or by its e-mail address. The others keep their values.
-    #[method(idempotent)]
+    #[method(idempotent, scopes("crm.objects.contacts.write"))]
     fn update_contact(input: UpdateContact) -> Result<Contact> {
         let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
         let request = contact.address(http::patch(contacts(Some(&contact))?));
         answer::read(request.json(&serde_json::json!({ "properties": input.properties })).send()?)
     }
+}
+
+/// HubSpot's OAuth API of 2026-03; version 1 ends in February 2027.
+fn oauth() -> Oauth {
+    use headgate_sdk::manifest::{ClientAuthentication, TokenFields};
+
+    Oauth::code("${config.consent_url}/oauth/authorize", "${config.api_url}/oauth/2026-03/token")
+        .revocation_url("${config.api_url}/oauth/2026-03/token/revoke")
+        .introspection_url("${config.api_url}/oauth/2026-03/token/introspect")
+        .client_authentication(ClientAuthentication::Body)
+        .authorization_param("optional_scope", "${config.optional_scope}")
+        .token_fields(TokenFields { scope: "/scopes".into(), ..TokenFields::default() })
+        // HubSpot asks for it of every app.
+        .scope(ScopeField::new("oauth", "Basic access").required())
+        .scope(ScopeField::new("crm.objects.contacts.read", "See contacts"))
+        .scope(ScopeField::new("crm.objects.contacts.write", "Create and change contacts"))
 }
 
 /// The URL of all contacts, or of one.

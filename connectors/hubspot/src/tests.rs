@@ -114,3 +114,13 @@ fn invalid_input_names_the_place() {
     assert_eq!(error.code, "method_not_found");
     assert!(error.message.contains("get_contact, search_contacts, create_contact, update_contact"), "{error}");
 }
+
+#[test]
+fn its_oauth_is_sound() {
+    let manifest = <Hubspot as headgate_sdk::Connector>::describe();
+    assert_eq!(manifest.faults(), Vec::<String>::new());
+    assert_eq!(manifest.auth[0].id, "private_app", "what a connection gets that names no other");
+    for method in &manifest.methods {
+        assert_eq!(method.scopes.len(), 1, "{}", method.name);
+    }
+}

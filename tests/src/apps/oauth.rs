@@ -11,6 +11,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::parameters;
 use crate::crm::Received;
 
 /// How an app wants its tokens asked for, and what it has given out.
@@ -246,9 +247,4 @@ impl Oauth {
             None => !self.pkce,
         }
     }
-}
-
-fn parameters(query: &str) -> BTreeMap<String, String> {
-    let url = Url::parse(&format!("http://localhost/?{query}")).unwrap();
-    url.query_pairs().into_owned().collect()
 }

@@ -1,0 +1,200 @@
+//! A new HubSpot lead gets a confirmation mail through Gmail.
+
+use std::collections::BTreeSet;
+
+use gmail::Send;
+use headgate_sdk::prelude::*;
+use hubspot::{Contact, GetContact};
+
+/// One of the events that HubSpot sends at a time.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notification {
+    /// What happened: `contact.creation`, or for newer apps `object.creation`.
+    subscription_type: String,
+    /// Of newer apps: what it happened to; `0-1` is a contact.
+    object_type_id: Option<String>,
+    /// The contact's id.
+    object_id: u64,
+}
+
+impl Notification {
+    fn is_new_contact(&self) -> bool {
+        match self.subscription_type.as_str() {
+            "contact.creation" => true,
+            "object.creation" => self.object_type_id.as_deref() == Some("0-1"),
+            _ => false,
+        }
+    }
+}
+
+/// What was done, by the contacts' ids.
+#[derive(Default, Serialize)]
+struct Answer {
+    /// Who got a mail.
+    confirmed: Vec<String>,
+    /// Who has no address, or was deleted meanwhile.
+    skipped: Vec<String>,
+    /// Whose mail was not sent, and why.
+    failed: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    contact: String,
+    error: String,
+}
+
+#[headgate_sdk::flow]
+fn confirm_lead(event: Event<Vec<Notification>>) -> Result<Answer> {
+    let new = event.data.iter().filter(|notification| notification.is_new_contact());
+    // HubSpot may say the same twice in one request.
+    let ids: BTreeSet<u64> = new.map(|notification| notification.object_id).collect();
+    let (crm, mail) = (hubspot::Client::open("crm")?, gmail::Client::open("mail")?);
+    let calls =
+        ids.iter().map(|id| crm.calls().get_contact(GetContact::by_id(id.to_string()).with(["email", "firstname"])));
+    let contacts = call_all(calls.collect::<Vec<_>>());
+    let mut answer = Answer::default();
+    let mut leads = Vec::new();
+    // Everything is read before anything is sent: what fails up to here may be repeated.
+    for (id, contact) in ids.iter().zip(contacts) {
+        match contact {
+            Ok(contact) => match contact.property("email") {
+                Some(email) => leads.push((contact.id.clone(), confirmation(email, &contact))),
+                None => answer.skipped.push(contact.id),
+            },
+            Err(error) if error.code == "not_found" => answer.skipped.push(id.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    for (contact, message) in leads {
+        match mail.send(message) {
+            Ok(_) => answer.confirmed.push(contact),
+            Err(error) if answer.confirmed.is_empty() && error.retryable => return Err(error),
+            Err(error) => {
+                // An error would have HubSpot send all events again, and those who have a mail would get a second one.
+                log::error!("contact {contact} got no mail: {error}");
+                answer.failed.push(Failure { contact, error: error.to_string() });
+            }
+        }
+    }
+    log::info!(
+        "{} confirmed, {} skipped, {} failed",
+        answer.confirmed.len(),
+        answer.skipped.len(),
+        answer.failed.len()
+    );
+    Ok(answer)
+}
+
+fn confirmation(email: &str, contact: &Contact) -> Send {
+    let greeting = match contact.property("firstname") {
+        Some(name) => format!("Dear {name},"),
+        None => "Hello,".to_owned(),
+    };
+    Send::to(email).subject("We got your message").text(format!(
+        "{greeting}\n\nthank you for your interest. One of us will answer you within one working day.\n\nYours,\nAcme\n"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use gmail::Sent;
+    use headgate_sdk::testing::{Host, fire};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn notification(kind: &str, id: u64) -> Value {
+        json!({
+            "eventId": 3816279340_u64,
+            "subscriptionId": 25,
+            "portalId": 33,
+            "appId": 1160452,
+            "occurredAt": 1462216307945_u64,
+            "subscriptionType": kind,
+            "attemptNumber": 0,
+            "objectId": id,
+            "changeFlag": "CREATED",
+            "changeSource": "CRM"
+        })
+    }
+
+    /// Contact 51 is Ada, 52 has no address, 53 cannot be written to; there are no others.
+    fn host() -> Host {
+        let host = Host::new();
+        host.slot("crm").on("get_contact", |input: GetContact| {
+            let properties = match input.id.as_deref() {
+                Some("51") => json!({"email": "ada@example.com", "firstname": "Ada"}),
+                Some("52") => json!({"email": null}),
+                Some("53") => json!({"email": "full@example.com"}),
+                Some("54") => return Err(Error::new("rate_limited", "Slowly.").retryable()),
+                _ => return Err(Error::new("not_found", "resource not found")),
+            };
+            Ok(serde_json::from_value::<Contact>(json!({"id": input.id, "properties": properties}))?)
+        });
+        host.slot("mail").on("send", |message: Send| {
+            if message.to == ["full@example.com"] {
+                return Err(Error::new("rate_limited", "Slowly.").retryable());
+            }
+            Ok(Sent { id: "18c1".into(), ..Sent::default() })
+        });
+        host
+    }
+
+    fn answer(events: &[Value]) -> Result<Value> {
+        fire(confirm_lead, Event::post(json!(events).to_string()))?.body.json()
+    }
+
+    #[test]
+    fn a_new_lead_gets_a_mail() {
+        let host = host();
+        let events = [notification("contact.creation", 51), notification("contact.propertyChange", 53)];
+        let done = answer(&events).unwrap();
+        assert_eq!(done, json!({"confirmed": ["51"], "skipped": [], "failed": []}));
+        let sent = &host.slot("mail").calls()[0].input;
+        assert_eq!((&sent["to"], &sent["subject"]), (&json!(["ada@example.com"]), &json!("We got your message")));
+        assert!(sent["text"].as_str().unwrap().starts_with("Dear Ada,\n"));
+    }
+
+    #[test]
+    fn newer_apps_say_it_otherwise_and_twice() {
+        let host = host();
+        let mut event = notification("object.creation", 51);
+        event["objectTypeId"] = "0-1".into();
+        let mut company = notification("object.creation", 53);
+        company["objectTypeId"] = "0-2".into();
+        assert_eq!(answer(&[event.clone(), event, company]).unwrap()["confirmed"], json!(["51"]));
+        assert_eq!(host.slot("mail").calls().len(), 1);
+    }
+
+    #[test]
+    fn who_cannot_be_written_to_is_skipped() {
+        let host = host();
+        let events = [notification("contact.creation", 52), notification("contact.creation", 99)];
+        assert_eq!(answer(&events).unwrap()["skipped"], json!(["52", "99"]));
+        assert!(host.slot("mail").calls().is_empty());
+    }
+
+    #[test]
+    fn nobody_gets_two_mails_because_of_somebody_else() {
+        let host = host();
+        let events = [notification("contact.creation", 51), notification("contact.creation", 53)];
+        let done = answer(&events).unwrap();
+        assert_eq!((&done["confirmed"], &done["failed"][0]["contact"]), (&json!(["51"]), &json!("53")));
+
+        // As long as nothing was sent, the sender may try again.
+        assert!(answer(&[notification("contact.creation", 53)]).unwrap_err().retryable);
+        let sent = host.slot("mail").calls().len();
+        assert!(answer(&[notification("contact.creation", 51), notification("contact.creation", 54)]).is_err());
+        assert_eq!(host.slot("mail").calls().len(), sent);
+    }
+
+    #[test]
+    fn an_event_of_another_shape_is_the_senders_fault() {
+        let _host = host();
+        let answer = fire(confirm_lead, Event::post(r#"[{"subscriptionType": "contact.creation"}]"#)).unwrap();
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.body.json::<Value>().unwrap()["path"], "$[0]");
+    }
+}
