@@ -21,6 +21,7 @@ pub(super) fn check(grant: &Grant, request: &Request) -> Result<()> {
     if let Some((name, _)) = request.query.iter().find(|(name, _)| parameters.contains(&name.to_ascii_lowercase())) {
         return Err(denied(format!("The query parameter {name} is not a connector's to set. Leave it out.")));
     }
+    check_body(grant, request)?;
     if request.authority().contains('@') {
         return Err(denied("The URL holds a user name; the host sets credentials. Leave it out.".into()));
     }
@@ -28,6 +29,25 @@ pub(super) fn check(grant: &Grant, request: &Request) -> Result<()> {
     if allowed.as_ref().is_some_and(|urls| !urls.iter().any(|url| covers(url, &request.url))) {
         let urls = allowed.unwrap_or_default().join(", ");
         return Err(denied(format!("{} is not below the connection's base URLs ({urls}).", request.url)));
+    }
+    Ok(())
+}
+
+/// The host puts a credential into a JSON object only, and only where nothing is.
+fn check_body(grant: &Grant, request: &Request) -> Result<()> {
+    let auths = grant.manifest.iter().flat_map(|manifest| &manifest.auth);
+    let placements = auths.flat_map(|auth| auth.kind.placements());
+    for placement in placements {
+        let Placement::Body { pointer, .. } = placement else { continue };
+        let body = request.json();
+        if !request.body.is_empty() && !body.is_object() {
+            return Err(denied("The host sets a member of the body, which therefore has to be a JSON object.".into()));
+        }
+        if body.pointer(pointer).is_some() {
+            let message =
+                format!("The body's member {pointer} is not a connector's to set: the host sets it. Leave it out.");
+            return Err(denied(message));
+        }
     }
     Ok(())
 }
