@@ -6,6 +6,11 @@ pub mod hubspot;
 pub mod notion;
 pub mod oauth;
 pub mod slack;
+pub mod airtable;
+pub mod mailchimp;
+pub mod openai;
+pub mod power_bi;
+pub mod zoho_crm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,3 +6,8 @@ mod google_drive;
 mod hubspot;
 mod notion;
 mod slack;
+mod airtable;
+mod mailchimp;
+mod openai;
+mod power_bi;
+mod zoho_crm;
