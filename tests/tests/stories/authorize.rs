@@ -27,7 +27,7 @@ pub(super) struct House {
     pub(super) app: TestApp,
     provider: String,
     /// Ends with the story.
-    certified: Option<OpenIdProvider>,
+    _certified: Option<OpenIdProvider>,
 }
 
 impl House {
@@ -39,7 +39,7 @@ impl House {
         provider.tell(json!({"redirect_uri": format!("http://127.0.0.1:{port}/oauth/callback")})).await;
         let issuer = provider.issuer.clone();
         let house = Self::at(&issuer, |settings| settings.listen.set_port(port)).await;
-        Self { certified: Some(provider), ..house }
+        Self { _certified: Some(provider), ..house }
     }
 
     /// A house at a provider of the story's own.
@@ -53,7 +53,7 @@ impl House {
         let own =
             json!({"name": "own", "connector": "consent", "client_id": "headgate", "client_secret": CLIENT_SECRET});
         app.post("/groups/acme/app-registrations", own).await;
-        Self { app, provider: provider.to_owned(), certified: None }
+        Self { app, provider: provider.to_owned(), _certified: None }
     }
 
     async fn registration(&self) -> Value {
@@ -151,7 +151,7 @@ async fn a_person_consents_at_a_certified_provider() {
     assert!(!text.contains("<script") && !text.contains("http://") && !text.contains("https://"), "{text}");
     let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
-    assert_eq!((&headers["cache-control"], &headers["referrer-policy"]), ("no-store", "no-referrer"));
+    assert!(headers["cache-control"] == "no-store" && headers["referrer-policy"] == "no-referrer", "{headers:?}");
     assert_eq!(house.authorizations().await, 1);
 
     // The redirect works once.
@@ -246,6 +246,7 @@ async fn the_command_line_authorizes_with_the_browser() {
 
     // Whoever says no is told so in both places.
     let (mut child, mut lines, page) = command_line(&house).await;
+    let mut browser = Browser::default();
     let back = browser.log_in(&page, DENY, &callback).await.unwrap();
     let terminal = browser.get(&back).await.headers()["location"].to_str().unwrap().to_owned();
     let said = Answer::to(house.app.client().get(terminal)).await;

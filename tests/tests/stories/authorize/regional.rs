@@ -75,7 +75,7 @@ async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
     assert!(status == 200 && text.contains("<h1>Connected</h1>"), "{text}");
     let shown = house.app.get(&path).await;
     assert_eq!((&shown["config"]["region"], &shown["config"]["domain"]), (&json!("us"), &json!("acme")));
-    assert_eq!(shown["base_urls"], json!(["https://us.app.example/api"]));
+    assert_eq!(shown["base_urls"], json!(["https://us.app.example/api/"]));
     let (region, form) = provider.asked.lock().unwrap().last().unwrap().clone();
     assert_eq!((region.as_str(), form["code"].as_str()), ("us", "the-code"));
     assert_eq!((form["redirect_uri"].as_str(), form["code_verifier"].len()), (house.callback().as_str(), 43));
