@@ -4,6 +4,9 @@ use headgate_tests::canary::Canary;
 use headgate_tests::{Answer, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use super::authorize::headgate;
 
 const SECRET: &str = "s3cret-of-the-oauth-client";
 const OF_GROUP: &str = "/groups/acme/app-registrations";
@@ -141,4 +144,42 @@ async fn what_does_not_fit_is_named() {
     let theirs = format!("/groups/rival/app-registrations/{}", ours["id"].as_str().unwrap());
     assert_eq!(ask(&app, Method::GET, &theirs, Value::Null).await.problem().2, "App registration not found");
     assert_eq!(ask(&app, Method::DELETE, &theirs, Value::Null).await.status, 404);
+}
+
+/// What a command says; `input` is its standard input.
+async fn says(app: &TestApp, line: &str, input: &str) -> (bool, String) {
+    let mut child = headgate(app, line).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), said)
+}
+
+#[tokio::test]
+async fn the_command_line_manages_them() {
+    let app = TestApp::start().await;
+    let secret = format!("{SECRET}\n");
+    let (done, said) = says(&app, "app-registrations create --connector consent --client-id client-one", &secret).await;
+    assert!(done && said.contains(&format!("{}/oauth/callback", app.url())) && !said.contains(SECRET), "{said}");
+    let of_server = "app-registrations create --server --connector consent --name all --client-id client-two --client-secret - --token-host app.example";
+    let (done, said) = says(&app, of_server, &secret).await;
+    assert!(done && said.contains("the server") && said.contains("app.example"), "{said}");
+    let (done, said) =
+        says(&app, "app-registrations create --server --connector x --client-id client-two", &secret).await;
+    assert!(!done && said.contains("token_hosts"), "{said}");
+    for (line, holds, lacks) in [
+        ("app-registrations list", "client-one", "client-two"),
+        ("app-registrations list --server", "client-two", "client-one"),
+        ("app-registrations update consent --name ours --client-id client-three", "client-three", "client-one"),
+        ("app-registrations show ours", "kept (encrypted, never shown)", SECRET),
+        ("app-registrations show all --server", "app.example", SECRET),
+        ("app-registrations delete ours", "Deleted app_", "error"),
+    ] {
+        let (done, said) = says(&app, line, "").await;
+        assert!(done && said.contains(holds) && !said.contains(lacks), "{line}: {said}");
+    }
+    let (done, said) = says(&app, "app-registrations show ours", "").await;
+    assert!(!done && said.contains("there is no app registration named \"ours\""), "{said}");
 }

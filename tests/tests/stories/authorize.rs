@@ -14,11 +14,11 @@ use headgate_tests::oidc::{Browser, CLIENT_SECRET, DENY, OpenIdProvider, folder}
 use headgate_tests::{Answer, TestApp};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
-/// Names the server, the token and the connection to the process that authorizes.
-const STORY: [&str; 3] = ["STORY_AUTHORIZE_SERVER", "STORY_AUTHORIZE_TOKEN", "STORY_AUTHORIZE_CONNECTION"];
+/// Tells the command line's process what to do: a list of words, as JSON.
+const STORY: &str = "STORY_COMMAND";
 /// Nobody listens there.
 const LOOPBACK: &str = "http://127.0.0.1:9/done";
 
@@ -185,14 +185,13 @@ async fn a_terminal_finishes_what_it_began() {
     assert!(message.contains("headgate connections authorize"), "{message}");
 }
 
-/// `headgate connections authorize` of the story below, which runs this test in a process of its own.
+/// The command line of the stories, which run this test in a process of its own.
 #[test]
-fn authorize_process() {
-    let [Some(url), Some(_), Some(connection)] = STORY.map(std::env::var_os) else { return };
-    let line = ["headgate".into(), "connections".into(), "authorize".into(), connection];
-    let line = line.into_iter().chain(["--group".into(), "acme".into(), "--url".into(), url]);
+fn command_process() {
+    let Ok(words) = std::env::var(STORY) else { return };
+    let words: Vec<String> = serde_json::from_str(&words).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ended = runtime.block_on(Cli::parse_from(line).run());
+    let ended = runtime.block_on(Cli::parse_from(words).run());
     std::process::exit(ended.map_or_else(
         |error| {
             eprintln!("{}", error.report());
@@ -202,17 +201,21 @@ fn authorize_process() {
     ));
 }
 
-/// The command line's process, and the page it shows.
-async fn command_line(
-    house: &House,
-) -> (tokio::process::Child, tokio::io::Lines<BufReader<tokio::process::ChildStderr>>, String) {
+/// A command of an operator at a server, in the group `acme`, on a machine without a desktop.
+pub(super) fn headgate(app: &TestApp, line: &str) -> Command {
+    let url = app.url();
+    let words = format!("headgate --url {url} --group acme {line}");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "authorize::authorize_process", "--nocapture"]);
-    let story = [house.app.url(), house.app.token().to_owned(), "crm".to_owned()];
-    command.envs(STORY.into_iter().zip(story)).env("HEADGATE_TOKEN", house.app.token());
+    command.args(["--exact", "authorize::command_process", "--nocapture"]);
+    command.env(STORY, json!(words.split(' ').collect::<Vec<_>>()).to_string()).env("HEADGATE_TOKEN", app.token());
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
+    command
+}
+
+/// `headgate connections authorize crm`, what it says, and the page it shows.
+async fn waiting(house: &House) -> (Child, Lines<BufReader<ChildStderr>>, String) {
+    let mut child = headgate(&house.app, "connections authorize crm").spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().expect("it shows a page");
@@ -223,11 +226,31 @@ async fn command_line(
 }
 
 #[tokio::test]
+async fn the_servers_app_serves_a_group() {
+    let Some(folder) = folder() else { return };
+    let house = House::open(&folder).await;
+    let of_server = json!({"name": "consent", "connector": "consent", "client_id": "headgate",
+        "client_secret": CLIENT_SECRET, "token_hosts": ["127.0.0.1"]});
+    house.app.post("/app-registrations", of_server).await;
+    let config = json!({"provider": house.provider, "region": "eu"});
+    let wanted = json!({"name": "crm", "connector": "consent", "auth": "oauth", "config": config});
+    let made = house.app.post("/groups/acme/connections", wanted).await;
+    let ada = house.app.user("ada@example.com", "editor").await;
+    let mut browser = Browser::default();
+    let page = house.begin(&mut browser, &ada, made["id"].as_str().unwrap()).await;
+    let back = browser.log_in(&page, "ada@example.com", &house.callback()).await.unwrap();
+    let (status, text) = house.read(&mut browser, &back).await;
+    assert!(status == 200 && text.contains("<h1>Connected</h1>"), "{text}");
+    let entry = house.app.get("/groups/acme/audit").await.to_string();
+    assert!(entry.contains("connection.authorize") && !entry.contains(CLIENT_SECRET), "{entry}");
+}
+
+#[tokio::test]
 async fn the_command_line_authorizes_with_the_browser() {
     let Some(folder) = folder() else { return };
     let house = House::open(&folder).await;
     house.connection("crm", "own").await;
-    let (child, _lines, page) = command_line(&house).await;
+    let (child, _lines, page) = waiting(&house).await;
     let callback = house.callback();
     let mut browser = Browser::default();
     let back = browser.log_in(&page, "ada@example.com", &callback).await.unwrap();
@@ -245,7 +268,7 @@ async fn the_command_line_authorizes_with_the_browser() {
     assert_eq!(house.authorizations().await, 1);
 
     // Whoever says no is told so in both places.
-    let (mut child, mut lines, page) = command_line(&house).await;
+    let (mut child, mut lines, page) = waiting(&house).await;
     let mut browser = Browser::default();
     let back = browser.log_in(&page, DENY, &callback).await.unwrap();
     let terminal = browser.get(&back).await.headers()["location"].to_str().unwrap().to_owned();

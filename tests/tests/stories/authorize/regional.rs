@@ -81,3 +81,24 @@ async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
     assert_eq!((form["redirect_uri"].as_str(), form["code_verifier"].len()), (house.callback().as_str(), 43));
     assert_eq!(house.authorizations().await, 1);
 }
+
+#[tokio::test]
+async fn what_was_changed_meanwhile_is_not_authorized() {
+    let provider = Provider::default();
+    let house = House::at(&provider.start().await, |_| {}).await;
+    provider.tell("https://acme.app.example");
+    let connection = house.connection("crm", "regional").await;
+    let ada = house.app.user("ada@example.com", "editor").await;
+    let (mut one, mut other) = (Browser::default(), Browser::default());
+    let pages =
+        [house.begin(&mut one, house.app.token(), &connection).await, house.begin(&mut other, &ada, &connection).await];
+    let back = |page: &str, location: &str| {
+        format!("{}?state={}&code=the-code&location={location}", house.callback(), asked(page, "state"))
+    };
+    let (status, text) = house.read(&mut one, &back(&pages[0], "us")).await;
+    assert_eq!(status, 200, "{text}");
+    let (status, text) = house.read(&mut other, &back(&pages[1], "eu")).await;
+    assert!(status == 409 && text.contains("was changed meanwhile"), "{text}");
+    assert_eq!(house.app.get(&House::path(&connection)).await["config"]["region"], "us");
+    assert_eq!(provider.asked.lock().unwrap().len(), 1, "the second code was sent nowhere");
+}
