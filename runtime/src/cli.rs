@@ -123,6 +123,9 @@ enum Command {
     Logs(logs::Logs),
     /// Shows what keys were used for, and what the group spent this month.
     Usage(usage::Usage),
+    /// Secrets: the key that all of them are encrypted under.
+    #[command(subcommand)]
+    Secrets(secrets::rotation::Command),
     /// Alerts: what somebody should look at.
     #[command(subcommand)]
     Alerts(alerts::Command),
@@ -180,6 +183,7 @@ impl Cli {
             Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
             Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
             Command::Usage(usage) => usage.run(&Context::new(self.global)?).await,
+            Command::Secrets(command) => command.run(&Context::new(self.global)?).await,
             Command::Alerts(command) => command.run(&Context::new(self.global)?).await,
         }
     }

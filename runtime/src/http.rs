@@ -20,6 +20,7 @@ pub mod oauth;
 pub mod oidc;
 pub mod problem;
 pub mod runs;
+pub mod secrets;
 pub mod server;
 pub mod triggers;
 pub mod usage;
@@ -128,6 +129,8 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(runs::run_once))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
+        .routes(routes!(secrets::show))
+        .routes(routes!(secrets::rotate))
         .routes(routes!(usage::of_group))
         .routes(routes!(usage::of_key))
         .routes(routes!(alerts::list))

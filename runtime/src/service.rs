@@ -28,6 +28,7 @@ mod passwords;
 mod queue;
 pub mod record;
 pub mod runs;
+pub mod secrets;
 pub mod sessions;
 pub mod setup;
 pub mod shelf;
@@ -60,6 +61,7 @@ use crate::service::limits::{LimitSettings, Limits};
 use crate::service::oauth::TokenBook;
 use crate::service::oidc::{Oidc, OidcSettings};
 use crate::service::record::Record;
+use crate::service::secrets::RotationBook;
 use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
 use crate::service::tokens::Tokens;
@@ -150,6 +152,7 @@ pub struct Service {
     wasm: Arc<WasmHost>,
     vault: Vault,
     pepper: Pepper,
+    rotation: RotationBook,
     login: Login,
     oidc: Oidc,
     oauth: TokenBook,
@@ -218,6 +221,7 @@ impl Service {
             modules: database.modules.clone(),
             wasm,
             vault,
+            rotation: RotationBook::default(),
             pepper,
             login: Login::new(users, tokens),
             oidc: Oidc::new(&oidc, &public_url)?,
@@ -233,6 +237,7 @@ impl Service {
         });
         service.load_published().await?;
         service.recover_runs().await?;
+        service.resume_rotation()?;
         let setup_token = service.prepare_set_up().await?;
         tokio::spawn(keep_history_short(service.clone()));
         tokio::spawn(keep_logins(service.clone()));

@@ -1,6 +1,8 @@
 //! Secrets on their way to the server. They never stand on the command line: other users of the machine can list
 //! the arguments of a process, and shells keep them in their history.
 
+pub(super) mod rotation;
+
 use std::io::{self, BufRead, IsTerminal as _};
 use std::str::FromStr;
 

@@ -2,28 +2,36 @@
 //!
 //! What a ciphertext belongs to is bound to it as associated data, so that it opens nowhere else.
 
+mod kek;
+mod key_file;
+mod rotation;
+
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::domain::sealed::Sealed;
 use crate::domain::secret::{hex, unhex};
 use crate::store::{Batch, Store, StoreError};
+use kek::{Ring, Wrapped, parse_key};
+
+pub use rotation::Replacement;
 
 const KEY_LENGTH: usize = 32;
 const NONCE_LENGTH: usize = 24;
 const SERVER_SECRETS: &str = "server/secrets";
+/// Where the groups' data keys lie.
+const DATA_KEYS: &str = "data-key/";
+/// The variable that may hold the key-encryption key.
+const VARIABLE: &str = "HEADGATE_KEY";
 
 /// Why secrets cannot be kept or opened.
 #[derive(Debug, Error)]
@@ -50,6 +58,19 @@ pub enum VaultError {
         /// What it belongs to.
         place: String,
     },
+    /// Some data keys were wrapped with a key that is not at hand.
+    #[error(
+        "some secrets were encrypted with the key-encryption key {0}, which is not here: replacing the key had begun. Put the file beside the key file back whose name ends in .next, or start with both keys in HEADGATE_KEY, the old one first and a comma between them"
+    )]
+    MissingNextKey(String),
+    /// There is no key to replace the present one by.
+    #[error(
+        "the key-encryption key comes from HEADGATE_KEY, and only you can replace it there. Start the server with both keys in it, the old one first and a comma between them, and rotate then"
+    )]
+    NoNextKey,
+    /// A task was stopped by the server's end.
+    #[error("the server's end interrupted it")]
+    Interrupted,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,51 +114,58 @@ impl Place<'_> {
 /// the key-encryption key, so that changing that one changes none of them.
 type ServerSecrets = Zeroizing<[u8; 2 * KEY_LENGTH]>;
 
-#[derive(Serialize, Deserialize)]
-struct Wrapped {
-    /// Which key-encryption key.
-    kek: String,
-    nonce: String,
-    ciphertext: String,
+/// Where the key-encryption key comes from.
+enum Source {
+    /// A file, which is replaced with the key.
+    File(PathBuf),
+    /// The environment, which only an operator changes.
+    Variable,
 }
 
 /// Opens and seals secrets.
 pub struct Vault {
     store: Arc<dyn Store>,
-    kek: XChaCha20Poly1305,
-    kek_id: String,
+    source: Source,
+    ring: ArcSwap<Ring>,
+    /// Held while a data key is made, so that none is wrapped with a key that is just being replaced.
+    making: tokio::sync::Mutex<()>,
     server: ServerSecrets,
     data_keys: Mutex<HashMap<String, Arc<XChaCha20Poly1305>>>,
 }
 
 impl Vault {
     /// Opens the vault of a store with the key from `variable` (64 hexadecimal digits) or from the file, which is
-    /// created at the first start.
+    /// created at the first start. The variable may hold two keys with a comma between them, to replace the first by the second.
     pub async fn open(store: Arc<dyn Store>, file: &Path, variable: Option<SecretString>) -> Result<Self, VaultError> {
         let sealed = store.get(SERVER_SECRETS)?;
-        let (key, origin) = match variable {
-            Some(text) => (parse_key(text.expose_secret(), Path::new("HEADGATE_KEY"))?, "HEADGATE_KEY".to_owned()),
-            None => (read_or_create(file, sealed.is_some())?, file.display().to_string()),
+        let (ring, source) = match variable {
+            Some(text) => (keys_of(&text)?, Source::Variable),
+            None => {
+                let present = key_file::read_or_create(file, sealed.is_some())?;
+                let next = key_file::read(&key_file::next_of(file))?;
+                (Ring::new([Some(present), next].into_iter().flatten()), Source::File(file.to_owned()))
+            }
         };
-        let kek = XChaCha20Poly1305::new(Key::from_slice(key.as_ref()));
-        let kek_id = hex(&Sha256::digest(Sha256::digest(key.as_ref()))[..8]);
-        let server = match sealed {
+        let (ring, server) = match sealed {
             Some(record) => {
-                let wrapped: Wrapped = parse(&record.value, SERVER_SECRETS)?;
-                let plain = unwrap(&kek, SERVER_SECRETS, &wrapped).map_err(|_| VaultError::WrongKey(origin))?;
+                let wrong = || VaultError::WrongKey(source.to_string());
+                let wrapped = Wrapped::parse(&record.value, SERVER_SECRETS)?;
+                let ring = ring.wrapping_with(&wrapped.kek).ok_or_else(wrong)?;
+                let plain = ring.unwrap(SERVER_SECRETS, &wrapped).map_err(|_| wrong())?;
                 let not_opened = |_| VaultError::NotOpened { place: SERVER_SECRETS.to_owned() };
-                Zeroizing::new(plain.as_slice().try_into().map_err(not_opened)?)
+                (ring, Zeroizing::new(plain.as_slice().try_into().map_err(not_opened)?))
             }
             None => {
                 let mut server = Zeroizing::new([0; 2 * KEY_LENGTH]);
                 random(server.as_mut());
-                let wrapped = wrap(&kek, &kek_id, SERVER_SECRETS, server.as_ref());
-                let record = serde_json::to_vec(&wrapped).expect("texts serialise");
+                let record = ring.wrapping().wrap(SERVER_SECRETS, server.as_ref()).encode();
                 store.commit(Batch::new().require_absent(SERVER_SECRETS).put(SERVER_SECRETS, record)).await?;
-                server
+                (ring, server)
             }
         };
-        Ok(Self { store, kek, kek_id, server, data_keys: Mutex::default() })
+        let ring = settled(store.as_ref(), ring, &source)?;
+        let (ring, making) = (ArcSwap::from_pointee(ring), tokio::sync::Mutex::default());
+        Ok(Self { store, source, ring, making, server, data_keys: Mutex::default() })
     }
 
     /// The key under which API keys are hashed.
@@ -178,112 +206,102 @@ impl Vault {
         if let Some(cipher) = self.data_keys.lock().expect("no holder panics").get(group) {
             return Ok(cipher.clone());
         }
-        let key = format!("data-key/{group}");
-        let plain = match self.store.get(&key)? {
-            Some(record) => self.unwrap_data_key(&key, &record.value)?,
-            None => {
-                let mut plain = Zeroizing::new(vec![0; KEY_LENGTH]);
-                random(&mut plain);
-                let wrapped = wrap(&self.kek, &self.kek_id, &key, &plain);
-                let record = serde_json::to_vec(&wrapped).expect("texts serialise");
-                match self.store.commit(Batch::new().require_absent(&key).put(&key, record)).await {
-                    Ok(_) => plain,
-                    // Somebody else was faster; theirs is the key.
-                    Err(StoreError::Conflict { .. }) => {
-                        let record = self.store.get(&key)?;
-                        let record = record.ok_or_else(|| VaultError::NotOpened { place: key.clone() })?;
-                        self.unwrap_data_key(&key, &record.value)?
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
+        let key = format!("{DATA_KEYS}{group}");
+        let plain = match self.find_data_key(&key)? {
+            Some(plain) => plain,
+            None => self.make_data_key(&key).await?,
         };
         let cipher = Arc::new(XChaCha20Poly1305::new(Key::from_slice(&plain)));
         self.data_keys.lock().expect("no holder panics").insert(group.to_owned(), cipher.clone());
         Ok(cipher)
     }
 
-    fn unwrap_data_key(&self, place: &str, record: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let wrapped: Wrapped = parse(record, place)?;
-        let plain = unwrap(&self.kek, place, &wrapped)?;
-        if plain.len() == KEY_LENGTH { Ok(plain) } else { Err(VaultError::NotOpened { place: place.to_owned() }) }
-    }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(record: &[u8], place: &str) -> Result<T, VaultError> {
-    serde_json::from_slice(record).map_err(|_| VaultError::NotOpened { place: place.to_owned() })
-}
-
-fn wrap(kek: &XChaCha20Poly1305, kek_id: &str, place: &str, plain: &[u8]) -> Wrapped {
-    let mut nonce = [0; NONCE_LENGTH];
-    random(&mut nonce);
-    let payload = Payload { msg: plain, aad: place.as_bytes() };
-    let ciphertext = kek.encrypt(XNonce::from_slice(&nonce), payload).expect("memory holds a key");
-    Wrapped { kek: kek_id.to_owned(), nonce: hex(&nonce), ciphertext: hex(&ciphertext) }
-}
-
-fn unwrap(kek: &XChaCha20Poly1305, place: &str, wrapped: &Wrapped) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let not_opened = || VaultError::NotOpened { place: place.to_owned() };
-    let nonce = unhex(&wrapped.nonce).filter(|nonce| nonce.len() == NONCE_LENGTH).ok_or_else(not_opened)?;
-    let ciphertext = unhex(&wrapped.ciphertext).ok_or_else(not_opened)?;
-    let payload = Payload { msg: &ciphertext, aad: place.as_bytes() };
-    kek.decrypt(XNonce::from_slice(&nonce), payload).map(Zeroizing::new).map_err(|_| not_opened())
-}
-
-fn parse_key(text: &str, path: &Path) -> Result<Zeroizing<[u8; KEY_LENGTH]>, VaultError> {
-    let bytes = unhex(text.trim()).map(Zeroizing::new);
-    let key = bytes.and_then(|bytes| <[u8; KEY_LENGTH]>::try_from(bytes.as_slice()).ok());
-    key.map(Zeroizing::new).ok_or_else(|| VaultError::BadKeyFile {
-        path: path.to_owned(),
-        reason: "it should hold 64 hexadecimal digits".to_owned(),
-    })
-}
-
-fn read_or_create(path: &Path, store_exists: bool) -> Result<Zeroizing<[u8; KEY_LENGTH]>, VaultError> {
-    let bad = |reason: String| VaultError::BadKeyFile { path: path.to_owned(), reason };
-    match fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => {
-            let mode = fs::metadata(path).map_err(|error| bad(error.to_string()))?.permissions().mode();
-            if mode & 0o077 != 0 {
-                return Err(bad(format!(
-                    "others may read it (mode {:o}). Run: chmod 600 {}",
-                    mode & 0o777,
-                    path.display()
-                )));
+    async fn make_data_key(&self, key: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let _making = self.making.lock().await;
+        let mut plain = Zeroizing::new(vec![0; KEY_LENGTH]);
+        random(&mut plain);
+        let record = self.ring.load().wrapping().wrap(key, &plain).encode();
+        match self.store.commit(Batch::new().require_absent(key).put(key, record)).await {
+            Ok(_) => Ok(plain),
+            // Somebody else was faster; theirs is the key.
+            Err(StoreError::Conflict { .. }) => {
+                self.find_data_key(key)?.ok_or_else(|| VaultError::NotOpened { place: key.to_owned() })
             }
-            parse_key(&text, path)
+            Err(error) => Err(error.into()),
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && store_exists => {
-            Err(VaultError::MissingKey(path.to_owned()))
+    }
+
+    fn find_data_key(&self, place: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        /// While keys are replaced, the record may be of one moment and the keys at hand of another.
+        const MOMENTS: usize = 3;
+        for _ in 0..MOMENTS {
+            let ring = self.ring.load_full();
+            let Some(record) = self.store.get(place)? else { return Ok(None) };
+            let wrapped = Wrapped::parse(&record.value, place)?;
+            if ring.has(&wrapped.kek) {
+                let plain = ring.unwrap(place, &wrapped)?;
+                return match plain.len() {
+                    KEY_LENGTH => Ok(Some(plain)),
+                    _ => Err(VaultError::NotOpened { place: place.to_owned() }),
+                };
+            }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut key = Zeroizing::new([0; KEY_LENGTH]);
-            random(key.as_mut());
-            create(path, &Zeroizing::new(hex(key.as_ref()) + "\n")).map_err(|error| bad(error.to_string()))?;
-            Ok(key)
-        }
-        Err(error) => Err(bad(error.to_string())),
+        Err(VaultError::NotOpened { place: place.to_owned() })
     }
 }
 
-/// Writes the key where a power cut cannot lose it after the first secret was sealed with it.
-fn create(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Variable => f.write_str(VARIABLE),
+        }
     }
-    // Written whole before it has its name: a process that ends in between leaves no half key behind.
-    let unfinished = path.with_extension("new");
-    fs::remove_file(&unfinished).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    // The file's folder may be as new as the file.
-    let folders = path.ancestors().skip(1).take(2).filter(|folder| !folder.as_os_str().is_empty());
-    folders.map(fs::File::open).try_for_each(|folder| folder?.sync_all())
+}
+
+/// The keys in the variable.
+fn keys_of(text: &SecretString) -> Result<Ring, VaultError> {
+    let keys: Vec<_> = text.expose_secret().split(',').map(|key| parse_key(key, Path::new(VARIABLE))).collect();
+    if keys.len() > 2 {
+        let reason = "it may hold two keys at most, the old one and the new one".to_owned();
+        return Err(VaultError::BadKeyFile { path: VARIABLE.into(), reason });
+    }
+    Ok(Ring::new(keys.into_iter().collect::<Result<Vec<_>, _>>()?))
+}
+
+/// The keys at hand, checked. Where a replacement was interrupted after everything had been wrapped anew, it is finished.
+fn settled(store: &dyn Store, ring: Ring, source: &Source) -> Result<Ring, VaultError> {
+    let present = ring.without_old();
+    if let Some(old) = ring.replaced()
+        && check_keys(store, &present).is_ok()
+    {
+        if let Source::File(path) = source {
+            key_file::replace(path, &old.id)?;
+        }
+        return Ok(present);
+    }
+    check_keys(store, &ring)?;
+    Ok(ring)
+}
+
+/// Finds out at the start, and not at the first use, that a key is missing which some groups' keys were wrapped with.
+fn check_keys(store: &dyn Store, ring: &Ring) -> Result<(), VaultError> {
+    /// Records read at a time.
+    const PAGE: usize = 500;
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.scan(DATA_KEYS, after.as_deref(), PAGE)?;
+        for (key, record) in &page {
+            let wrapped = Wrapped::parse(&record.value, key)?;
+            if !ring.has(&wrapped.kek) {
+                return Err(VaultError::MissingNextKey(wrapped.kek));
+            }
+        }
+        match page.into_iter().last() {
+            Some((key, _)) => after = Some(key),
+            None => return Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

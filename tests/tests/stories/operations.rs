@@ -56,6 +56,8 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("DELETE", "/users/{stranger}", Nothing),
     ("GET", "/auth/me", Nothing),
     ("POST", "/auth/signing-keys/rotate", Nothing),
+    ("GET", "/secrets", Nothing),
+    ("POST", "/secrets/rotate", Nothing),
     ("PATCH", "/groups/{group}", Json(r#"{"description": "Orders"}"#)),
     ("GET", "/groups/{group}/usage", Nothing),
     ("GET", "/groups/{group}/api-keys/{key}/usage", Nothing),

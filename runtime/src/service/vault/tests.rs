@@ -4,6 +4,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::MemoryStore;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 const SECRET: &str = "pat-na1-canary";
 
@@ -174,3 +176,5 @@ async fn groups_have_different_keys_and_one_each() {
     let sealed = vault.seal(HERE, 1, SECRET).await.unwrap();
     refused(house.open().await.unwrap().open_secret(place("rival", "con_1", "token"), &sealed).await);
 }
+
+mod rotation;
