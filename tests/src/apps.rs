@@ -1,15 +1,15 @@
 //! Connectors of this workspace against stand-ins for their apps.
 
+pub mod airtable;
 pub mod gmail;
 pub mod google_drive;
 pub mod hubspot;
+pub mod mailchimp;
 pub mod notion;
 pub mod oauth;
-pub mod slack;
-pub mod airtable;
-pub mod mailchimp;
 pub mod openai;
 pub mod power_bi;
+pub mod slack;
 pub mod zoho_crm;
 
 use std::collections::BTreeMap;
