@@ -25,6 +25,7 @@ pub mod guests;
 pub mod held;
 mod hostile;
 pub mod logs;
+pub mod oauth;
 pub mod oidc;
 pub mod process;
 

@@ -198,8 +198,13 @@ impl Service {
         connection: &Connection,
         revoke: bool,
     ) -> Result<Revoked, ServiceError> {
-        let revoked = if revoke { self.revoke_tokens(connection).await? } else { Revoked::NotOffered };
-        self.forget_token(connection, "it was disconnected").await?;
+        let mut revoked = Revoked::NotOffered;
+        if revoke {
+            // Calls must not find the tokens refused before they find the connection disconnected.
+            self.close_token(connection, false).await?;
+            revoked = self.revoke_tokens(connection).await?;
+        }
+        self.close_token(connection, true).await?;
         Ok(revoked)
     }
 

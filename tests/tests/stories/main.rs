@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod main_job;
 mod management;
+mod oauth;
 mod oidc;
 mod operations;
 mod revocation;

@@ -38,6 +38,20 @@ pub struct StoredToken {
 }
 
 impl StoredToken {
+    /// As long as there is none.
+    pub fn none(now: Timestamp) -> Self {
+        Self {
+            generation: 0,
+            access: None,
+            refresh: None,
+            obtained: now,
+            expires: None,
+            due: None,
+            scopes: None,
+            broken: None,
+        }
+    }
+
     /// Sets when it ends. `chance` is a random number of 0 to 255.
     pub fn set_expiry(&mut self, expires: Option<Timestamp>, chance: u8) {
         self.expires = expires;
@@ -98,16 +112,7 @@ mod tests {
 
     fn token(life: i64, chance: u8) -> StoredToken {
         let sealed = Sealed { key: 1, version: 1, nonce: String::new(), ciphertext: String::new() };
-        let mut token = StoredToken {
-            generation: 1,
-            access: Some(sealed),
-            refresh: None,
-            obtained: Timestamp::UNIX_EPOCH,
-            expires: None,
-            due: None,
-            scopes: None,
-            broken: None,
-        };
+        let mut token = StoredToken { access: Some(sealed), ..StoredToken::none(Timestamp::UNIX_EPOCH) };
         token.set_expiry(Some(Timestamp::from_second(life).unwrap()), chance);
         token
     }

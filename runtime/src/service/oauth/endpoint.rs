@@ -296,3 +296,50 @@ fn written(how: TokenBody, params: &Params) -> (&'static str, Bytes) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(secret: Option<&str>) -> Client {
+        Client { id: "a b".to_owned(), secret: secret.map(SecretString::from) }
+    }
+
+    #[test]
+    fn a_client_says_who_it_is_as_the_app_wants() {
+        for (how, secret, header, sent) in [
+            (ClientAuthentication::Basic, Some("s:ü"), Some("a+b:s%3A%C3%BC"), &[][..]),
+            (ClientAuthentication::Basic, None, None, &[("client_id", "a b")]),
+            (ClientAuthentication::Body, Some("s:ü"), None, &[("client_id", "a b"), ("client_secret", "s:ü")]),
+            (ClientAuthentication::None, Some("s:ü"), None, &[("client_id", "a b")]),
+        ] {
+            let mut params = Params::new();
+            let authorization = client(secret).authenticate(how, &mut params);
+            let expected = header.map(|pair| format!("Basic {}", STANDARD.encode(pair)));
+            assert_eq!(authorization.as_deref(), expected.as_ref());
+            let params: Vec<_> = params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(params, sent);
+        }
+    }
+
+    #[test]
+    fn parameters_are_a_form_or_json() {
+        let params = about(&SecretString::from("a&b=ü"), "access_token");
+        let (kind, body) = written(TokenBody::Form, &params);
+        assert_eq!(kind, "application/x-www-form-urlencoded");
+        assert_eq!(body, "token=a%26b%3D%C3%BC&token_type_hint=access_token");
+        let (kind, body) = written(TokenBody::Json, &params);
+        assert_eq!(kind, "application/json");
+        assert_eq!(body, r#"{"token":"a&b=ü","token_type_hint":"access_token"}"#);
+    }
+
+    #[test]
+    fn a_failure_holds_nothing_that_was_sent() {
+        let scrub = Scrubber::new(["the-refresh-token"]);
+        let answer = Answer { status: 429, retry_after: Some(Duration::from_secs(7)), body: Bytes::new(), scrub };
+        let refusal =
+            Refusal { error: "slow_down".to_owned(), description: Some("the-refresh-token is too fast".to_owned()) };
+        let OauthError::Unavailable { reason, retry_after } = answer.failure(refusal.into()) else { panic!("refused") };
+        assert_eq!((&*reason, retry_after), ("slow_down ([redacted] is too fast)", Some(Duration::from_secs(7))));
+    }
+}

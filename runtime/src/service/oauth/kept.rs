@@ -18,6 +18,8 @@ use crate::store::{Batch, Sequence, StoreError};
 /// How often a change is tried again after somebody else was faster.
 const MOST_TRIES: u32 = 5;
 
+const DISCONNECTED: &str = "it was disconnected";
+
 /// Where a connection's token lies.
 pub fn token_key(connection: &Connection) -> String {
     format!("oauth-token/{}/{}", connection.group, connection.id)
@@ -76,16 +78,8 @@ impl Service {
         // An answer that tells no scopes to a refresh means those from before (RFC 6749, section 6).
         let scopes = tokens.scopes.clone();
         let scopes = scopes.or_else(|| before.filter(|_| keep).and_then(|before| before.stored.scopes.clone()));
-        let mut stored = StoredToken {
-            generation,
-            access: Some(seal("access_token", &tokens.access).await?),
-            refresh,
-            obtained: self.now(),
-            expires: None,
-            due: None,
-            scopes,
-            broken: None,
-        };
+        let access = Some(seal("access_token", &tokens.access).await?);
+        let mut stored = StoredToken { generation, access, refresh, scopes, ..StoredToken::none(self.now()) };
         stored.set_expiry(tokens.expires, chance());
         let access = AccessToken { secret: tokens.access.clone(), generation };
         self.swap(connection, before, stored, Some(access)).await
@@ -134,24 +128,18 @@ impl Service {
         Err(deleted())
     }
 
-    /// Takes the tokens away; says why.
-    pub(super) async fn forget_token(
-        self: &Arc<Self>,
-        connection: &Connection,
-        reason: &str,
-    ) -> Result<(), ServiceError> {
+    /// Marks that the connection was disconnected; with `wipe` takes the tokens away.
+    pub(super) async fn close_token(self: &Arc<Self>, connection: &Connection, wipe: bool) -> Result<(), ServiceError> {
         for _ in 0..MOST_TRIES {
             let before = self.read_token(connection).await?;
-            let stored = StoredToken {
-                generation: before.as_ref().map_or(0, |before| before.stored.generation) + 1,
-                access: None,
-                refresh: None,
-                obtained: before.as_ref().map_or_else(|| self.now(), |before| before.stored.obtained),
-                expires: None,
-                due: None,
-                scopes: None,
-                broken: Some(reason.to_owned()),
-            };
+            let kept = before.as_ref().map(|before| before.stored.clone());
+            let kept = kept.unwrap_or_else(|| StoredToken::none(self.now()));
+            let mut stored =
+                StoredToken { generation: kept.generation + 1, broken: Some(DISCONNECTED.to_owned()), ..kept };
+            if wipe {
+                (stored.access, stored.refresh) = (None, None);
+                (stored.expires, stored.due, stored.scopes) = (None, None, None);
+            }
             match self.swap(connection, before.as_deref(), stored, None).await {
                 Ok(token) => {
                     self.publish_token(connection, token);

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::kept::{Swap, chance};
-use super::{AccessToken, OauthError, TokenRequest};
+use super::{AccessToken, OauthError, TokenRequest, Tokens};
 use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
 use crate::domain::oauth::{StoredToken, pause};
@@ -31,6 +31,15 @@ pub(super) struct Token {
     pub(super) stored: StoredToken,
     pub(super) version: Sequence,
     pub(super) access: Option<AccessToken>,
+}
+
+/// Why a token is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It ended, or will soon.
+    Ends,
+    /// The app refused it.
+    Refused,
 }
 
 type Outcome = Result<Arc<Token>, OauthError>;
@@ -112,11 +121,11 @@ impl Service {
         {
             if token.stored.is_due(now) {
                 // Nobody waits for it. While it fails, the token is used as long as it lives.
-                drop(self.begin_renewal(connection, access.generation));
+                drop(self.begin_renewal(connection, access.generation, Cause::Ends));
             }
             return Ok(access.clone());
         }
-        self.renewed(connection, held.map_or(0, |held| held.stored.generation)).await
+        self.renewed(connection, held.map_or(0, |held| held.stored.generation), Cause::Ends).await
     }
 
     /// Which scopes the token that calls are given has, where that is known.
@@ -141,26 +150,17 @@ impl Service {
         connection: &Connection,
         generation: u64,
     ) -> Result<AccessToken, OauthError> {
-        let now = self.now();
-        {
-            let holder = self.oauth.holder(&connection.id);
-            let mut state = holder.state();
-            let newest = state.token.as_ref().is_none_or(|token| token.stored.generation == generation);
-            let lately = state.refused.is_some_and(|at| now.duration_since(at) < REFUSED_AGAIN);
-            if newest && lately && state.renewal.is_none() {
-                let reason = "the app refuses its new token too".to_owned();
-                return Err(OauthError::Unavailable { reason, retry_after: None });
-            }
-            if newest {
-                state.refused = Some(now);
-            }
-        }
-        self.renewed(connection, generation).await
+        self.renewed(connection, generation, Cause::Refused).await
     }
 
     /// A newer token than the one of this generation.
-    async fn renewed(self: &Arc<Self>, connection: &Connection, generation: u64) -> Result<AccessToken, OauthError> {
-        let outcome = self.begin_renewal(connection, generation);
+    async fn renewed(
+        self: &Arc<Self>,
+        connection: &Connection,
+        generation: u64,
+        cause: Cause,
+    ) -> Result<AccessToken, OauthError> {
+        let outcome = self.begin_renewal(connection, generation, cause);
         let token = timeout(LONGEST_WAIT, outcome).await.map_err(|_| OauthError::Unavailable {
             reason: format!("there was no answer within {} s", LONGEST_WAIT.as_secs()),
             retry_after: None,
@@ -173,12 +173,14 @@ impl Service {
         self: &Arc<Self>,
         connection: &Connection,
         generation: u64,
+        cause: Cause,
     ) -> Shared<BoxFuture<'static, Outcome>> {
+        let now = self.now();
         let known = |outcome: Outcome| futures::future::ready(outcome).boxed().shared();
         let holder = self.oauth.holder(&connection.id);
         let mut state = holder.state();
         if let Some(token) = state.token.as_ref().filter(|token| token.stored.generation > generation)
-            && token.stored.is_usable(self.now())
+            && token.stored.is_usable(now)
         {
             return known(Ok(token.clone()));
         }
@@ -188,8 +190,15 @@ impl Service {
         if let Some(renewal) = state.renewal.as_ref().filter(|renewal| !renewal.task.is_finished()) {
             return renewal.outcome.clone();
         }
-        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| self.now() < trouble.retry_after) {
+        if let Some(trouble) = state.trouble.as_ref().filter(|trouble| now < trouble.retry_after) {
             return known(Err(trouble.error.clone()));
+        }
+        if cause == Cause::Refused {
+            if state.refused.is_some_and(|at| now.duration_since(at) < REFUSED_AGAIN) {
+                let reason = "the app refuses its new token too".to_owned();
+                return known(Err(OauthError::Unavailable { reason, retry_after: None }));
+            }
+            state.refused = Some(now);
         }
         let task = self.background.spawn(self.clone().renew(connection.id.clone(), generation));
         let abort = task.abort_handle();
@@ -235,7 +244,9 @@ impl Service {
         if let Err(error) = &outcome {
             tracing::warn!(connection = %id, group = %connection.group, failures, %error, "a token could not be renewed");
         }
-        if failures >= ALERT_AFTER {
+        if !self.catalog().connections.contains_key(&id) {
+            self.drop_token(&id);
+        } else if failures >= ALERT_AFTER {
             self.tend_connection_alert(&connection).await;
         }
         outcome
@@ -248,40 +259,64 @@ impl Service {
         {
             return self.found(connection, token.clone());
         }
-        let before = before.as_deref();
         let grant = connection.pins.oauth.as_ref().map(|oauth| oauth.grant);
-        let refresh = before.and_then(|before| before.stored.refresh.as_ref());
+        let refresh = before.as_ref().and_then(|before| before.stored.refresh.as_ref());
         let request = match (grant, refresh) {
             (Some(OauthGrant::ClientCredentials), _) => TokenRequest::ClientCredentials,
             (_, Some(sealed)) => TokenRequest::Refresh(self.open_token(connection, "refresh_token", sealed).await?),
             (_, None) if before.is_none() => {
                 return Err(OauthError::needs_authorization(connection, "nobody authorized it yet"));
             }
+            // One refusal may be a passing fault of the app; it is counted where the call ends.
+            (_, None) if before.as_ref().is_some_and(|before| before.stored.is_usable(self.now())) => {
+                let reason = "the app refuses its token, and gave no refresh token";
+                return Err(OauthError::needs_authorization(connection, reason));
+            }
             (_, None) => {
-                let reason = "its token ended or was refused, and the app gave no refresh token";
-                return self.give_up(connection, before, reason).await;
+                let reason = "its token ended, and the app gave no refresh token";
+                return self.give_up(connection, before.as_deref(), reason).await;
             }
         };
         match self.request_tokens(connection, request).await {
-            Ok(tokens) => match self.swap_token(connection, before, &tokens, true).await {
-                Ok(token) => {
-                    self.publish_token(connection, token.clone());
-                    Ok(token)
-                }
-                Err(Swap::Conflict) => self.found_instead(connection).await,
-                Err(Swap::Failed(error)) => Err(error.into()),
-            },
+            Ok(tokens) => self.keep_renewed(connection, before, &tokens).await,
             Err(OauthError::Refused(refusal)) if refusal.is_final() => {
                 // Somebody else may have renewed it meanwhile, so that what was refused is only old.
-                let version = before.map(|before| before.version);
+                let version = before.as_ref().map(|before| before.version);
                 let now = self.read_stored(connection)?.map(|(_, version)| version);
                 if now != version {
                     return self.found_instead(connection).await;
                 }
                 let reason = format!("the app takes its refresh token no more: {refusal}");
-                self.give_up(connection, before, &reason).await
+                self.give_up(connection, before.as_deref(), &reason).await
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the tokens of a renewal, unless somebody authorized or disconnected the connection meanwhile.
+    async fn keep_renewed(
+        self: &Arc<Self>,
+        connection: &Connection,
+        mut before: Option<Arc<Token>>,
+        tokens: &Tokens,
+    ) -> Outcome {
+        loop {
+            match self.swap_token(connection, before.as_deref(), tokens, true).await {
+                Ok(token) => {
+                    self.publish_token(connection, token.clone());
+                    return Ok(token);
+                }
+                Err(Swap::Failed(error)) => return Err(error.into()),
+                Err(Swap::Conflict) => {}
+            }
+            // It may be the same token still, of which only its end was learnt.
+            let present = self.read_token(connection).await?;
+            let number =
+                |token: &Option<Arc<Token>>| token.as_ref().map(|token| (token.stored.generation, token.version));
+            match (number(&present), number(&before)) {
+                (Some((new, now)), Some((old, then))) if new == old && now != then => before = present,
+                _ => return self.found_instead(connection).await,
+            }
         }
     }
 
