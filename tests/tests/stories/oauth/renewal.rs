@@ -105,7 +105,7 @@ async fn a_refused_token_is_renewed_once_and_neither_is_seen() {
     house.oauth.forget_access();
     let ended = house.hostile.call("echo", json!({})).await;
     assert_eq!(ended.body["output"]["sub"], "ada", "{ended:?}");
-    assert_eq!(ended.body["output"]["you_sent"], "Bearer [redacted]");
+    assert_eq!(ended.body["output"]["you_sent"], "[redacted]");
     let run = ended.run.to_string();
     assert!(run.contains("[redacted]") && house.oauth.secrets().iter().all(|secret| !run.contains(secret)), "{run}");
     assert_eq!(house.oauth.requests().len(), 2);
