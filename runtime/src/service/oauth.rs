@@ -210,9 +210,13 @@ impl Service {
 
     /// What may be shown of a connection's token; nothing before the first authorization.
     pub(in crate::service) fn token_status(&self, connection: &Connection) -> Option<TokenStatus> {
-        let (token, _) = self.read_stored(connection).ok()??;
-        let (last_error, retry_after) =
-            self.oauth.holder_of(connection).map_or((None, None), |holder| holder.trouble());
+        let holder = self.oauth.holder_of(connection);
+        let held = holder.as_ref().and_then(|holder| holder.stored());
+        let token = match held {
+            Some(token) => token,
+            None => self.read_stored(connection).ok()??.0,
+        };
+        let (last_error, retry_after) = holder.map_or((None, None), |holder| holder.trouble());
         let state = if token.broken.is_some() { TokenState::NeedsAuthorization } else { TokenState::Authorized };
         Some(TokenStatus {
             state,

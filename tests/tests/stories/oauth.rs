@@ -90,6 +90,17 @@ impl House {
     }
 }
 
+/// Why a call through a broken connection failed: the first one finds out, and the flow is not run again (424).
+fn broken(answer: &Value) -> &str {
+    let error = &answer["error"];
+    if error.is_string() {
+        assert_eq!(answer["status"], 424, "{answer}");
+        return error.as_str().unwrap();
+    }
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("connection_broken"), &json!(false)), "{answer}");
+    error["message"].as_str().unwrap()
+}
+
 /// A server with the flow `hostile` and the connector of the app.
 async fn stage(app: TestApp) -> Hostile {
     app.publish("hostile", "hostile-flow").await;

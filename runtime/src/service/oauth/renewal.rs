@@ -78,6 +78,11 @@ impl Holder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The token, if it is in memory.
+    pub(super) fn stored(&self) -> Option<StoredToken> {
+        self.state().token.as_ref().map(|token| token.stored.clone())
+    }
+
     /// Begins anew: somebody authorized the connection, or disconnected it.
     pub(super) fn forget_trouble(&self) {
         let mut state = self.state();

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{LOOPBACK, connect, stage};
+use super::{LOOPBACK, broken, connect, stage};
 
 struct House {
     hostile: Hostile,
@@ -106,4 +106,19 @@ async fn introspection_tells_when_a_token_ends() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(30), renewed).await.expect("the end is not known");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_disconnected_has_its_tokens_revoked() {
+    let Some(house) = House::open("oauth_advanced").await else { return };
+    house.authorize().await;
+    house.token().await;
+    let done = house.hostile.app.post(&format!("{}/disconnect", house.path()), json!({})).await;
+    assert_eq!(done["revoked"], true, "{done}");
+    let ended = house.count("refresh_token.destroyed").await + house.count("grant.revoked").await;
+    assert!(ended > 0 && house.count("access_token.destroyed").await > 0, "the provider still takes them");
+    let answer = house.hostile.call("me", json!({})).await.body;
+    assert!(broken(&answer).contains("it was disconnected"), "{answer}");
+    house.authorize().await;
+    house.token().await;
 }
