@@ -48,11 +48,16 @@ impl Gmail {
         };
         Manifest::new("gmail", "Gmail")
             .description("Messages of a Gmail mailbox: send, search, get.")
-            .config(address("api_url", "API address", "https://gmail.googleapis.com"))
+            .config(address("api_url", "API address", "https://gmail.googleapis.com/gmail/v1"))
+            .config(address(
+                "upload_url",
+                "API address for large messages",
+                "https://gmail.googleapis.com/upload/gmail/v1",
+            ))
             .config(address("consent_url", "Address of the consent page", "https://accounts.google.com"))
             .config(address("oauth_url", "Address of the token endpoint", "https://oauth2.googleapis.com"))
-            .base_url("${config.api_url}/gmail/v1")
-            .base_url("${config.api_url}/upload/gmail/v1")
+            .base_url("${config.api_url}")
+            .base_url("${config.upload_url}")
             .auth(Auth::oauth("oauth", "Google", oauth()))
             .auth(Auth::oauth_advanced("oauth_advanced", "Google, with your own OAuth client", oauth()))
             .verified_by(Verification::new("GET", "/users/me/profile").account("/emailAddress"))
@@ -69,10 +74,10 @@ impl Gmail {
         let message = mime::write(&input)?;
         let request = if message.len() > INLINE_MESSAGE {
             let (content_type, body) = mime::upload(input.thread_id.as_deref(), &message)?;
-            let url = format!("{}/upload/gmail/v1/users/me/messages/send", api()?);
+            let url = messages("upload_url")? + "/send";
             http::post(url).query("uploadType", "multipart").bytes(&content_type, body)
         } else {
-            http::post(messages()? + "/send").json(&mime::inline(input.thread_id.as_deref(), &message))
+            http::post(messages("api_url")? + "/send").json(&mime::inline(input.thread_id.as_deref(), &message))
         };
         answer::read(request.send()?)
     }
@@ -83,7 +88,7 @@ impl Gmail {
         scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify")
     )]
     fn search(input: Search) -> Result<Found> {
-        let mut request = http::get(messages()?);
+        let mut request = http::get(messages("api_url")?);
         let texts = [("q", Some(input.query).filter(|query| !query.is_empty())), ("pageToken", input.page_token)];
         for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             request = request.query(name, value);
@@ -106,7 +111,7 @@ impl Gmail {
         if matches!(input.id.as_str(), "" | "." | "..") {
             return Err(Error::new("invalid_input", "Name the message by its id, as search answers it."));
         }
-        let url = format!("{}/{}", messages()?, http::encode(&input.id));
+        let url = format!("{}/{}", messages("api_url")?, http::encode(&input.id));
         let request = http::get(&url).query("format", "full").limit(message::LIMIT);
         let mut message = message::read(answer::read(request.send()?)?)?;
         if input.attachments {
@@ -133,13 +138,9 @@ fn oauth() -> Oauth {
         .scope(ScopeField::new(MODIFY, "Read, compose and send messages").optional())
 }
 
-fn api() -> Result<String> {
-    let api = config("api_url")
-        .ok_or_else(|| Error::new("invalid_config", "The connection's setting api_url is missing."))?;
-    Ok(api.trim_end_matches('/').to_owned())
-}
-
-/// The URL of the mailbox's messages.
-fn messages() -> Result<String> {
-    Ok(format!("{}/gmail/v1/users/me/messages", api()?))
+/// The URL of the mailbox's messages, at the address that a setting names.
+fn messages(setting: &str) -> Result<String> {
+    let api = config(setting)
+        .ok_or_else(|| Error::new("invalid_config", format!("The connection's setting {setting} is missing.")))?;
+    Ok(format!("{}/users/me/messages", api.trim_end_matches('/')))
 }

@@ -43,11 +43,12 @@ impl GoogleDrive {
         };
         Manifest::new("google-drive", "Google Drive")
             .description("Files and folders of Google Drive: upload, create folders, list.")
-            .config(address("api_url", "API address", "https://www.googleapis.com"))
+            .config(address("api_url", "API address", "https://www.googleapis.com/drive/v3"))
+            .config(address("upload_url", "API address for contents", "https://www.googleapis.com/upload/drive/v3"))
             .config(address("consent_url", "Address of the consent page", "https://accounts.google.com"))
             .config(address("oauth_url", "Address of the token endpoint", "https://oauth2.googleapis.com"))
-            .base_url("${config.api_url}/drive/v3")
-            .base_url("${config.api_url}/upload/drive/v3")
+            .base_url("${config.api_url}")
+            .base_url("${config.upload_url}")
             .auth(Auth::oauth("oauth", "Google", oauth()))
             .auth(Auth::oauth_advanced("oauth_advanced", "Google, with your own OAuth client", oauth()))
             .verified_by(Verification::new("GET", "/about?fields=user").account("/user/emailAddress"))
@@ -60,7 +61,7 @@ impl GoogleDrive {
         let mut about = json!({"name": name(&input.name)?, "mimeType": content_type});
         describe(&mut about, input.folder.as_deref(), input.description.as_deref());
         let size = input.content.size();
-        let begun = http::post(format!("{}/upload/drive/v3/files", api()?))
+        let begun = http::post(files("upload_url")?)
             .query("uploadType", "resumable")
             .query("supportsAllDrives", true)
             .query("fields", FIELDS)
@@ -80,7 +81,7 @@ impl GoogleDrive {
     fn create_folder(input: CreateFolder) -> Result<File> {
         let mut about = json!({"name": name(&input.name)?, "mimeType": FOLDER});
         describe(&mut about, input.folder.as_deref(), input.description.as_deref());
-        let request = http::post(files()?).query("supportsAllDrives", true).query("fields", FIELDS);
+        let request = http::post(files("api_url")?).query("supportsAllDrives", true).query("fields", FIELDS);
         answer::read(request.json(&about).send()?)
     }
 
@@ -94,7 +95,7 @@ impl GoogleDrive {
         )
     )]
     fn list(input: List) -> Result<Files> {
-        let mut request = http::get(files()?)
+        let mut request = http::get(files("api_url")?)
             .query("q", input.conditions())
             .query("fields", format!("nextPageToken,incompleteSearch,files({FIELDS})"))
             .query("supportsAllDrives", true)
@@ -144,13 +145,9 @@ fn describe(about: &mut Value, folder: Option<&str>, description: Option<&str>) 
     }
 }
 
-fn api() -> Result<String> {
-    let api = config("api_url")
-        .ok_or_else(|| Error::new("invalid_config", "The connection's setting api_url is missing."))?;
-    Ok(api.trim_end_matches('/').to_owned())
-}
-
-/// The URL of all files.
-fn files() -> Result<String> {
-    Ok(format!("{}/drive/v3/files", api()?))
+/// The URL of all files, at the address that a setting names.
+fn files(setting: &str) -> Result<String> {
+    let api = config(setting)
+        .ok_or_else(|| Error::new("invalid_config", format!("The connection's setting {setting} is missing.")))?;
+    Ok(format!("{}/files", api.trim_end_matches('/')))
 }

@@ -64,6 +64,10 @@ impl Manifest {
             if !(url.starts_with("https://") || url.starts_with("http://") || url.starts_with("${config.")) {
                 faults.push(format!("the base URL \"{url}\" is not an absolute http or https URL"));
             }
+            // A setting that is an address is never put into a larger one: it could move the host.
+            if url.starts_with("${") && url.find('}').is_some_and(|end| end + 1 < url.len()) {
+                faults.push(format!("the base URL \"{url}\" begins with a setting, which then has to be all of it"));
+            }
             self.check_placeholders(&format!("the base URL \"{url}\""), url, &[], faults);
         }
         if let Some(verification) = &self.verification
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn names_each_fault() {
         assert_eq!(sound().faults(), Vec::<String>::new());
-        let cases: [(Manifest, &str); 9] = [
+        let cases: [(Manifest, &str); 10] = [
             (Manifest { name: "Acme".into(), ..sound() }, "the name \"Acme\""),
             (sound().version(""), "the version"),
             (sound().config(ConfigField::new("Host", "")), "the config field \"Host\" is not"),
@@ -160,6 +164,7 @@ mod tests {
             (sound().base_url("ftp://x"), "the base URL \"ftp://x\""),
             (sound().base_url("https://${secret.token}"), "the placeholder ${secret.token}"),
             (sound().base_url("https://${config.host"), "not closed"),
+            (sound().base_url("${config.host}/v1"), "begins with a setting"),
             (
                 sound().auth(Auth::header("key", "", "${config.name}", SecretField::new("key", ""))),
                 "the placeholder ${config.name}",

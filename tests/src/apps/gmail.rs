@@ -29,7 +29,12 @@ pub fn connection(fake: &Fake, name: &str) -> Value {
         "name": name,
         "connector": "gmail",
         "auth": "oauth",
-        "config": {"api_url": url, "consent_url": url, "oauth_url": url}
+        "config": {
+            "api_url": fake.at("/gmail/v1"),
+            "upload_url": fake.at("/upload/gmail/v1"),
+            "consent_url": url,
+            "oauth_url": url
+        }
     })
 }
 

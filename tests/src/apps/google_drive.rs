@@ -41,7 +41,12 @@ impl Drive {
             "name": name,
             "connector": "google-drive",
             "auth": "oauth_advanced",
-            "config": {"api_url": url, "consent_url": url, "oauth_url": url}
+            "config": {
+                "api_url": self.fake.at("/drive/v3"),
+                "upload_url": self.fake.at("/upload/drive/v3"),
+                "consent_url": url,
+                "oauth_url": url
+            }
         })
     }
 
