@@ -1,6 +1,7 @@
 //! The life of a connection: made, bound, used, tested, changed, disconnected, connected again, upgraded, deleted.
 
 mod life;
+mod oauth;
 mod people;
 mod upgrade;
 

@@ -15,7 +15,7 @@ use super::{Stage, TOKEN, acme, health};
 
 impl Stage {
     /// Lets the connector say something else about itself, as a newer version would.
-    async fn upgrade(&self, change: impl FnOnce(&mut Value)) {
+    pub(super) async fn upgrade(&self, change: impl FnOnce(&mut Value)) {
         let mut edit = self.service().edit(&Actor::system(), &acme(), Action::InstallConnector).await.unwrap();
         let name = (acme(), "hubspot".parse().unwrap());
         let mut connector = Connector::clone(edit.catalog().connectors.get(&name).unwrap());
