@@ -230,12 +230,12 @@ pub(super) fn users(catalog: &Catalog, actor: &Actor, connection: &Connection) -
                 about => format!("{id} ({about})"),
             });
             let triggers = triggers.collect::<Vec<_>>().join(", ");
-            format!("{} (slot {}, {}; triggers: {triggers})", one.name, one.slot, one.environment)
+            format!("{} (slot {}, {}), fired by {triggers}", one.name, one.slot, one.environment)
         }));
     }
     users.sort_unstable();
     if unseen > 0 {
         users.push(format!("{unseen} flows that this key does not see"));
     }
-    (!users.is_empty()).then(|| users.join(", "))
+    (!users.is_empty()).then(|| users.join("; "))
 }

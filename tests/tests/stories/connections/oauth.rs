@@ -129,11 +129,11 @@ impl Consent {
         let begun = app.post(&format!("{path}/authorize"), json!({"return_to": LOOPBACK})).await;
         let page = Url::parse(begun["url"].as_str().unwrap()).unwrap();
         let state = field(page.query().unwrap(), "state").unwrap();
-        let callback = app
-            .client()
-            .get(format!("{}/oauth/callback", app.url()))
-            .query(&[("state", state.as_str()), ("code", "c0de")]);
-        let back = Answer::to(callback).await;
+        let callback = Url::parse_with_params(
+            &format!("{}/oauth/callback", app.url()),
+            [("state", state.as_str()), ("code", "c0de")],
+        );
+        let back = Answer::to(app.client().get(callback.unwrap())).await;
         let back = Url::parse(back.header("location")).unwrap();
         let code = field(back.query().unwrap(), "code").unwrap();
         app.post(&format!("{path}/authorize/finish"), json!({ "code": code })).await
@@ -266,4 +266,24 @@ async fn an_upgrade_that_moves_the_token_endpoint_wants_another_authorization() 
     assert_eq!((health(&accepted).0.as_str(), &accepted["authorized_by"]), ("grey", &Value::Null));
     assert_eq!(consent.account().revoked, ["refresh-canary-2", "access-canary-2"]);
     assert_eq!(stage.app.get(CONNECTIONS).await[0]["upgrade"], json!([]));
+}
+
+#[tokio::test]
+async fn a_client_of_its_own_is_neither_authorized_nor_disconnected() {
+    let consent = Consent::set().await;
+    let stage = &consent.stage;
+    let auth = json!([{
+        "id": "own", "title": "Own app", "kind": "oauth_advanced",
+        "grant": "client_credentials", "token_url": "${config.api_url}/token",
+    }]);
+    stage.upgrade(|manifest| manifest["auth"] = auth).await;
+    let path = consent.connect().await;
+    assert_eq!(health(&stage.app.get(&path).await).0, "grey");
+    assert_eq!(consent.test(&path).await["result"], "valid");
+    assert_eq!(health(&stage.app.get(&path).await).0, "green");
+    for operation in ["disconnect", "authorize"] {
+        let answer = Answer::to(stage.app.manage(Method::POST, &format!("{path}/{operation}"))).await;
+        assert_eq!(answer.status, 409, "{operation}: {}", answer.text());
+    }
+    assert_eq!(consent.test(&path).await["result"], "valid");
 }
