@@ -90,7 +90,7 @@ impl Service {
         keep_an_owner(edit.catalog(), actor, &member)?;
         edit.remove(&Record::Member(member.clone()));
         edit.save().await?;
-        self.authorizer_left(group, &member.user);
+        self.authorizer_left(&member.user);
         Ok(())
     }
 }

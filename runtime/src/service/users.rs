@@ -125,6 +125,10 @@ impl Service {
             end_sessions(&mut edit, &next.id, None);
         }
         edit.save().await?;
+        // Operators belong to every group.
+        if user.operator && !next.operator {
+            self.authorizer_left(&next.id);
+        }
         Ok(next)
     }
 
@@ -139,7 +143,6 @@ impl Service {
             let mut edit = self.edit_by(actor, Action::RemoveMember, Some(member.group.clone())).await;
             edit.remove(&Record::Member(member.clone()));
             edit.save().await?;
-            self.authorizer_left(&member.group, &member.user);
         }
         let mut edit = self.edit_server(actor, Action::DeleteUser).await?;
         let user = find_user(edit.catalog(), user.id.as_str())?;
@@ -149,8 +152,10 @@ impl Service {
             edit.remove(&Record::Member(member));
         }
         end_sessions(&mut edit, &user.id, None);
-        edit.remove(&Record::User(user));
-        edit.save().await
+        edit.remove(&Record::User(user.clone()));
+        edit.save().await?;
+        self.authorizer_left(&user.id);
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of a connection: made, bound, used, tested, changed, disconnected, connected again, upgraded, deleted.
 
+mod commands;
 mod life;
 mod oauth;
 mod people;

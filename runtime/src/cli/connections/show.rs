@@ -24,9 +24,10 @@ pub(super) fn list(connections: &[ConnectionView]) -> String {
 
 pub(super) fn one(connection: &ConnectionView) -> String {
     let config = connection.config.iter().map(|(name, value)| format!("{name}={value}"));
-    let secrets = match connection.secrets.is_empty() {
-        true => "none".to_owned(),
-        false => format!("{} (encrypted, never shown)", connection.secrets.join(", ")),
+    let secrets = if connection.secrets.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("{} (encrypted, never shown)", connection.secrets.join(", "))
     };
     let error = connection.last_error.as_ref().map(|error| format!("{}  {}", time(error.at), error.message));
     let by = connection.authorized_by.clone().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Disconnecting: a connection loses its credentials and keeps everything else, so that it can be connected again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::connection::{Connection, ConnectionKind, OauthPart};
@@ -38,7 +39,7 @@ impl Service {
             return Err(ServiceError::Conflict(message.to_owned()));
         }
         let next = Arc::new(Connection {
-            secrets: Default::default(),
+            secrets: BTreeMap::new(),
             oauth: before.oauth.clone().map(|oauth| OauthPart { authorized_by: None, ..oauth }),
             ..Connection::clone(&before)
         });
