@@ -195,7 +195,7 @@ impl From<&AuthKind> for ConnectionKind {
 impl Connection {
     /// Whether its tokens come without anybody's consent.
     pub fn is_client_credentials(&self) -> bool {
-        self.pins.oauth.as_ref().is_some_and(|oauth| oauth.grant == OauthGrant::ClientCredentials)
+        self.pins.is_client_credentials()
     }
 
     /// Whether its secrets were taken away.
@@ -222,6 +222,11 @@ impl ConnectionKind {
 }
 
 impl Pins {
+    /// Whether tokens come without anybody's consent.
+    pub fn is_client_credentials(&self) -> bool {
+        self.oauth.as_ref().is_some_and(|oauth| oauth.grant == OauthGrant::ClientCredentials)
+    }
+
     /// What a manifest says for one of its ways to authenticate.
     pub fn of(manifest: &Manifest, auth: &Auth) -> Self {
         Self {

@@ -259,6 +259,11 @@ fn oauth_part(
                 "This authentication uses your own OAuth app. Register it first (headgate app-registrations create --connector {connector}), then name the registration"
             )));
         }
+        (ConnectionKind::Oauth, None) if pinned.pins.is_client_credentials() => {
+            return Err(ServiceError::Invalid(
+                "With client credentials an app acts for itself and not for a person, so it has to be your own: use an authentication of the kind oauth_advanced".to_owned(),
+            ));
+        }
         (ConnectionKind::Oauth, None) => {
             let servers =
                 catalog.app_registrations.values().find(|found| found.group.is_none() && found.connector == *connector);

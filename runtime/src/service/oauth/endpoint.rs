@@ -102,6 +102,8 @@ impl Service {
                 Err(error) => Some(error.to_string()),
             };
             match failed {
+                // Many apps know the access token no more, once the refresh token was revoked.
+                Some(_) if revoked == Revoked::Yes => {}
                 Some(reason) => return Ok(Revoked::Failed(reason)),
                 None => revoked = Revoked::Yes,
             }
@@ -126,6 +128,11 @@ impl Service {
                 "the app registration \"{}\" may not be used with the host \"{host}\". Add the host to the registration's token hosts, if it is the app's",
                 registration.name
             )));
+        }
+        // It would be the operator's own access, in the hands of every group's connectors.
+        if registration.group.is_none() && connection.is_client_credentials() {
+            let reason = "client credentials need an app registration of the group: use oauth_advanced";
+            return Err(OauthError::Unfit(reason.to_owned()));
         }
         let mut request = http::Request::builder().method(Method::POST).uri(url.as_str());
         for (name, value) in filled(&oauth.token_headers, connection)? {

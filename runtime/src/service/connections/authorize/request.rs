@@ -82,7 +82,10 @@ fn parameters<'a>(
     let values = config.iter().map(|(name, value)| (format!("config.{name}"), value.clone())).collect();
     for (name, value) in &oauth.authorization_params {
         let value = fill(value, &values).map_err(|error| format!("the parameter {name}: {error}"))?;
-        params.push((name.as_str(), value));
+        // A setting that nobody set asks for nothing.
+        if !value.is_empty() {
+            params.push((name.as_str(), value));
+        }
     }
     Ok(params)
 }
