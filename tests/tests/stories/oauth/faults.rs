@@ -1,6 +1,7 @@
 //! Token endpoints that are down, slow, or answer something else; a store that was tampered with; a process that died.
 
 use headgate::store::{Batch, Database, Options};
+use headgate_tests::canary::Canary;
 use headgate_tests::oauth::{Mood, Oauth};
 use headgate_tests::process::Process;
 use headgate_tests::{Hostile, logs};
@@ -136,6 +137,10 @@ async fn a_token_that_was_copied_onto_another_connection_does_not_open() {
     let House { hostile: Hostile { app, key, trigger }, oauth, connection, .. } = house;
     let token = app.token().to_owned();
     let dir = app.stop().await;
+    for secret in oauth.secrets() {
+        let (found, files) = Canary::new(&secret).found_below(dir.path());
+        assert!(found.is_empty() && files > 0, "{found:?}");
+    }
     let database = Database::open(&dir.path().join("data"), &Options::default()).unwrap();
     let place = |connection: &str| format!("oauth-token/acme/{connection}");
     let sealed = database.records.get(&place(&connection)).unwrap().expect("it has a token").value;
