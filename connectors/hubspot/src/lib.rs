@@ -51,7 +51,7 @@ impl Hubspot {
             )
             .config(
                 ConfigField::new("optional_scope", "Optional scopes")
-                    .description("Further scopes of the OAuth app, separated by spaces, which HubSpot leaves out where the account does not have them.")
+                    .description("The scopes that the OAuth app calls optional, separated by spaces.")
                     .default_value("")
                     .advanced(),
             )
