@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
+use headgate::service::Clock;
+use jiff::Timestamp;
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value, json};
 
@@ -96,8 +98,13 @@ pub struct Caller {
 impl Caller {
     /// A server that may reach the stand-in, with a connector of this workspace.
     pub async fn start(connector: &str, app: &StandIn) -> Self {
+        Self::with_clock(connector, app, Arc::new(Timestamp::now)).await
+    }
+
+    /// The same, going by the story's own clock.
+    pub async fn with_clock(connector: &str, app: &StandIn, clock: Clock) -> Self {
         let exempt = app.address.to_string().parse().unwrap();
-        let app = TestApp::with(|settings| settings.egress.allow_private = vec![exempt]).await;
+        let app = TestApp::with_clock(clock, |settings| settings.egress.allow_private = vec![exempt]).await;
         app.install(connector).await;
         app.publish("caller", "caller").await;
         let key = app.key("caller").await;
@@ -115,6 +122,13 @@ impl Caller {
         let made = authorized(&self.app, connection, oauth).await;
         self.app.put("/groups/acme/flows/caller/slots/app", json!({"connection": made["id"]})).await;
         made
+    }
+
+    /// Tests a connection; answers what was found, and whose account it is.
+    pub async fn test(&self, connection: &Value) -> (String, Option<String>) {
+        let path = format!("/groups/acme/connections/{}/test", connection["id"].as_str().unwrap());
+        let report = self.app.post(&path, json!({})).await;
+        (report["result"].as_str().unwrap().to_owned(), report["account"].as_str().map(str::to_owned))
     }
 
     /// Calls a method; a file in the input is `{"$text": "a,b", "content_type": "text/csv"}`.

@@ -2,6 +2,8 @@
 
 use headgate_tests::apps::Caller;
 use headgate_tests::apps::airtable::{Airtable, BASE, TOKEN};
+use headgate_tests::clock::TestClock;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 fn input(more: Value) -> Value {
@@ -62,9 +64,11 @@ async fn airtables_errors_come_with_their_causes() {
 #[tokio::test]
 async fn an_authorized_connection_outlives_its_tokens() {
     let airtable = Airtable::start().await;
-    let caller = Caller::start("airtable", &airtable.app).await;
+    let clock = TestClock::at(Timestamp::now());
+    let caller = Caller::with_clock("airtable", &airtable.app, clock.clock()).await;
     let connection = json!({"name": "base", "connector": "airtable", "auth": "oauth", "config": airtable.config()});
-    caller.authorize(connection, &airtable.oauth).await;
+    let made = caller.authorize(connection, &airtable.oauth).await;
+    assert_eq!(caller.test(&made).await, ("valid".to_owned(), Some("ada@example.com".to_owned())));
 
     let asked = airtable.oauth.asked();
     assert_eq!(asked[0]["scope"], "data.records:read data.records:write user.email:read");
@@ -73,6 +77,7 @@ async fn an_authorized_connection_outlives_its_tokens() {
     // Each refresh token is good once: a second refresh works only if the new one was kept.
     for _ in 0..2 {
         airtable.oauth.expire();
+        clock.forward(SignedDuration::from_mins(1));
         let page = caller.call("list_records", input(json!({}))).await.unwrap();
         assert_eq!(page["records"][0]["fields"]["Name"], "Call Ada");
     }

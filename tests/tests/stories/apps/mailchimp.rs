@@ -9,7 +9,8 @@ async fn mails_are_sent_with_the_key_in_the_body() {
     let caller = Caller::start("mailchimp-transactional", &app).await;
     let config = json!({"api_url": format!("{}/api/1.0", app.url())});
     let connection = |key: &str| json!({"name": key, "connector": "mailchimp-transactional", "config": config, "secrets": {"key": key}});
-    caller.connect(connection(mailchimp::KEY)).await;
+    let made = caller.connect(connection(mailchimp::KEY)).await;
+    assert_eq!(caller.test(&made).await.0, "valid");
 
     let file = json!({"name": "order.csv", "content": {"$text": "a,b", "content_type": "text/csv"}});
     let to = [json!({"email": "ada@example.com"}), json!({"email": "gone@example.com"})];
@@ -20,10 +21,10 @@ async fn mails_are_sent_with_the_key_in_the_body() {
         (&json!("sent"), &json!("hard-bounce"))
     );
     let received = app.received();
-    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    let body: Value = serde_json::from_slice(&received[1].body).unwrap();
     assert_eq!(body["message"]["attachments"][0], json!({"type": "text/csv", "name": "order.csv", "content": "YSxi"}));
     assert_eq!(body["key"], mailchimp::KEY);
-    assert!(!received[0].headers.contains_key("authorization"));
+    assert!(received.iter().all(|request| !request.headers.contains_key("authorization")));
 
     let message =
         json!({"to": [{"email": "ada@example.com"}], "global_merge_vars": [{"name": "ORDER", "content": "A-7"}]});

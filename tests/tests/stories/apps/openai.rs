@@ -9,7 +9,8 @@ async fn models_answer_for_the_connections_organization() {
     let caller = Caller::start("openai", &app).await;
     let config = json!({"api_url": format!("{}/v1", app.url()), "organization": "org-acme"});
     let secrets = json!({"key": openai::KEY});
-    caller.connect(json!({"name": "ai", "connector": "openai", "config": config, "secrets": secrets})).await;
+    let connection = json!({"name": "ai", "connector": "openai", "config": config, "secrets": secrets});
+    let made = caller.connect(connection).await;
 
     let response = caller.call("create_response", json!({"model": "gpt-5-mini", "input": "Hello"})).await.unwrap();
     assert_eq!(
@@ -28,6 +29,7 @@ async fn models_answer_for_the_connections_organization() {
         assert_eq!(request.headers["authorization"], format!("Bearer {}", openai::KEY).as_str());
         assert_eq!(request.headers["openai-organization"], "org-acme");
     }
+    assert_eq!(caller.test(&made).await.0, "valid");
     for (model, expected) in [
         ("busy", ("rate_limited", true, json!(20))),
         ("broke", ("quota_exceeded", false, json!(null))),

@@ -10,7 +10,8 @@ async fn a_persons_connection_refreshes_a_dataset() {
     let caller = Caller::start("power-bi", &power_bi.app).await;
     let connection =
         json!({"name": "bi", "connector": "power-bi", "auth": "oauth_advanced", "config": power_bi.config()});
-    caller.authorize(connection, &power_bi.oauth).await;
+    let made = caller.authorize(connection, &power_bi.oauth).await;
+    assert_eq!(caller.test(&made).await.0, "valid");
     let asked = power_bi.oauth.asked();
     assert!(asked[0]["scope"].starts_with("offline_access https://analysis.windows.net/powerbi/api/"), "{asked:?}");
 

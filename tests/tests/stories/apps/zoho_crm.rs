@@ -14,6 +14,7 @@ async fn the_connection_follows_the_account_to_its_data_centre() {
         (&made["config"]["data_center"], &made["config"]["api_domain"]),
         (&json!("zoho.eu"), &json!(zoho.app.url()))
     );
+    assert_eq!(caller.test(&made).await, ("valid".to_owned(), Some("ada@example.com".to_owned())));
     let asked = zoho.oauth.asked();
     assert_eq!((asked[0]["access_type"].as_str(), asked[0]["prompt"].as_str()), ("offline", "consent"));
     assert!(asked[0]["scope"].contains("ZohoCRM.users.READ,ZohoCRM.modules.READ"), "{asked:?}");
