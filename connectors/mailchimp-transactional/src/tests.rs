@@ -57,8 +57,10 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
 #[test]
 fn the_key_is_the_hosts_to_set() {
     let host = Host::of::<MailchimpTransactional>();
-    let answer = http::post(format!("{API}/users/ping2")).json(&json!({"key": "mine"})).send();
-    assert_eq!(answer.unwrap_err().code, "egress_denied");
+    for body in [json!({"key": "mine"}), json!(["no object"])] {
+        let answer = http::post(format!("{API}/users/ping2")).json(&body).send();
+        assert_eq!(answer.unwrap_err().code, "egress_denied", "{body}");
+    }
     host.http("POST", &format!("{API}/users/ping2")).json(&json!({})).answer(200, &json!({"PING": "PONG!"}));
     http::post(format!("{API}/users/ping2")).json(&json!({})).send().unwrap();
     let manifest = <MailchimpTransactional as headgate_sdk::Connector>::describe();
