@@ -40,6 +40,12 @@ impl Hostile {
         Self { app, key, trigger }
     }
 
+    /// The same on a server that was started again, at another address.
+    pub fn again(app: TestApp, key: Key, mut trigger: Trigger) -> Self {
+        trigger.url = format!("{}/hooks/{}", app.url(), trigger.routing_key);
+        Self { app, key, trigger }
+    }
+
     /// Binds the slot `app` to a new connection of a connector of this workspace.
     pub async fn connect(&self, guest: &str, connection: Value) -> Value {
         self.app.install(guest).await;

@@ -28,6 +28,7 @@ pub mod logs;
 pub mod oauth;
 pub mod oidc;
 pub mod process;
+pub mod records;
 
 pub use answer::Answer;
 pub use app::{Key, OPERATOR, PASSWORD, TestApp, Trigger};

@@ -1,8 +1,7 @@
 //! The audit log: every change is in it, nothing secret is, and what is done to it afterwards is noticed.
 
-use std::path::Path;
-
-use headgate::store::{Batch, Database, Options};
+use headgate::store::Batch;
+use headgate_tests::records::tampered;
 use headgate_tests::{Answer, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -111,23 +110,6 @@ async fn a_burst_of_changes_leaves_a_whole_chain() {
     let app = app.restart().await;
     assert_eq!(verified(&app).await, check);
     assert_eq!(app.get("/groups/acme/api-keys").await.as_array().unwrap().len(), 100);
-}
-
-/// Changes records behind the server's back.
-fn tamper(folder: &Path, change: impl FnOnce(&Database) -> Batch) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let database = Database::open(folder, &Options::default()).unwrap();
-    let batch = change(&database);
-    runtime.block_on(database.records.commit(batch)).unwrap();
-    runtime.block_on(database.close()).unwrap();
-}
-
-async fn tampered(app: TestApp, change: impl FnOnce(&Database) -> Batch + Send + 'static) -> TestApp {
-    app.restart_after(|folder| {
-        let folder = folder.to_owned();
-        std::thread::spawn(move || tamper(&folder, change)).join().unwrap();
-    })
-    .await
 }
 
 fn entry(sequence: u64) -> String {

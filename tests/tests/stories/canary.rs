@@ -3,6 +3,8 @@
 //!
 //! Each search has its positive control: something that must be there, found by the same code.
 
+mod oauth;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

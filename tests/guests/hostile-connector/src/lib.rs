@@ -26,6 +26,9 @@ pub struct Fetch {
     /// A body of text.
     #[serde(default)]
     pub body: Option<String>,
+    /// What the body is; `text/plain` when left out.
+    #[serde(default = "text")]
+    pub content_type: String,
 }
 
 /// A request below the base URL.
@@ -92,6 +95,7 @@ impl Hostile {
             .base_url("${config.base_url}")
             .auth(Auth::bearer("bearer", "Bearer", SecretField::new("token", "Token")))
             .auth(Auth::header("header", "Header", "X-Api-Key", SecretField::new("token", "Token")))
+            .auth(Auth::body("body", "Body", "/auth/key", SecretField::new("token", "Token")))
             .auth(Auth::query("query", "Query", "api_key", SecretField::new("token", "Token")))
             .auth(Auth::basic(
                 "basic",
@@ -110,7 +114,7 @@ impl Hostile {
             request = request.header(name, value);
         }
         if let Some(body) = input.body {
-            request = request.bytes("text/plain", body);
+            request = request.bytes(&input.content_type, body);
         }
         request.send().map(seen)
     }
@@ -198,6 +202,10 @@ impl Hostile {
             "found_in_memory": found,
         }))
     }
+}
+
+fn text() -> String {
+    "text/plain".into()
 }
 
 fn get() -> String {

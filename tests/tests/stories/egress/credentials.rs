@@ -99,3 +99,66 @@ async fn each_way_to_authenticate_arrives_at_the_app() {
     }
     assert_eq!(app.received().len(), 4);
 }
+
+#[tokio::test]
+async fn no_kind_of_credential_leaves_for_another_place() {
+    let (app, other) = (api().await, api().await);
+    let hostile = exempting(&["localhost".into(), "127.0.0.0/8".into()]).await;
+    let (port, others) = (app.address.port(), other.address.port());
+    let base = format!("http://localhost:{port}/api");
+    for auth in ["bearer", "header", "query", "basic", "body"] {
+        let mut connection = connection(auth, &base);
+        connection["name"] = json!(auth);
+        hostile.connect("hostile-connector", connection).await;
+        for url in [
+            format!("http://localhost:{others}/api/a"),
+            format!("http://127.0.0.1:{others}/api/a"),
+            format!("http://127.0.0.1:{port}/api/a"),
+            format!("https://localhost:{port}/api/a"),
+            format!("http://sub.localhost:{port}/api/a"),
+            format!("http://localhost.:{port}/api/a"),
+            format!("http://localhost:{port}//api/a"),
+            format!("{base}/../a"),
+            format!("http://localhost:{port}@localhost:{others}/api/a"),
+            format!("HTTP://LOCALHOST:{others}/API/a"),
+            format!("http://l\u{f6}calhost:{others}/api/a"),
+        ] {
+            let input = json!({"method": "POST", "url": url, "content_type": "application/json", "body": "{}"});
+            let ended = hostile.call("fetch", input).await;
+            assert!(ended.body["error"].is_object(), "{auth}: {url} is let out: {}", ended.body);
+        }
+        assert_eq!((app.received().len(), other.received().len()), (0, 0), "{auth}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_body_is_the_hosts_to_set() {
+    let app = api().await;
+    let hostile = exempting(&[app.address.to_string()]).await;
+    hostile.connect("hostile-connector", connection("body", &app.url())).await;
+    let send = async |body: &str, content_type: &str| {
+        let input = json!({"method": "POST", "url": app.url(), "content_type": content_type, "body": body});
+        hostile.call("fetch", input).await
+    };
+    for (body, content_type) in [
+        (r#"{"auth": {"key": "of-the-guest"}}"#, "application/json"),
+        (r#"{"auth": {"KEY": "of-the-guest"}}"#, "application/json"),
+        (r#"{"auth": {"\u006bey": "of-the-guest"}}"#, "application/json"),
+        (r#"{"auth": {}, "auth": {}}"#, "application/json"),
+        (r#"{"auth": "of-the-guest"}"#, "application/json"),
+        ("[]", "application/json"),
+        ("{}", "text/plain"),
+    ] {
+        assert_denied(body, &send(body, content_type).await);
+    }
+    assert_denied("a GET", &fetch(&hostile, &app.url(), json!([])).await);
+    assert_eq!(app.received().len(), 0, "a refused request reached the app");
+
+    let ended = send(r#"{"amount": 10.10, "auth": {"user": "ada"}}"#, "application/json").await;
+    assert_eq!(ended.body["output"]["status"], 200, "{}", ended.body);
+    let received = app.received().remove(0);
+    let key = Value::from(TOKEN).to_string();
+    assert_eq!(received.body, format!(r#"{{"amount":10.10,"auth":{{"user":"ada","key":{key}}}}}"#));
+    assert_eq!(received.headers["content-length"], received.body.len().to_string());
+    Canary::new(TOKEN).assert_absent("the run", ended.run.to_string());
+}
