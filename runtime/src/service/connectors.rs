@@ -74,16 +74,6 @@ impl Service {
 fn check_manifest(manifest: &Manifest) -> Result<ConnectorName, ServiceError> {
     let refused = |reason: String| ServiceError::Module(format!("The connector's manifest cannot be used: {reason}"));
     let name = manifest.name.parse::<ConnectorName>().map_err(|error| refused(error.to_string()))?;
-    if manifest.base_urls.is_empty() {
-        return Err(refused("it names no base URL, so that its methods could reach nothing. Add one".to_owned()));
-    }
-    if manifest.auth.is_empty() {
-        return Err(refused("it names no way to authenticate. Add one, if only \"none\"".to_owned()));
-    }
-    let mut methods: Vec<_> = manifest.methods.iter().map(|method| &method.name).collect();
-    methods.sort();
-    if let Some(twice) = methods.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(refused(format!("it has two methods named \"{}\"", twice[0])));
-    }
-    Ok(name)
+    let faults = manifest.faults();
+    if faults.is_empty() { Ok(name) } else { Err(refused(faults.join("; "))) }
 }
