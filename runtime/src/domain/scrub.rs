@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::Bytes;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// What stands where a secret was.
 pub const REDACTED: &str = "[redacted]";
@@ -54,7 +55,8 @@ impl Scrubber {
         let mut texts = BTreeSet::new();
         for secret in secrets {
             let forms = if secret.len() < MIN_SECRET { vec![secret.to_owned()] } else { forms::of(secret) };
-            texts.extend(forms.into_iter().filter(|form| !form.is_empty()).map(|form| form.to_ascii_lowercase()));
+            let forms = Zeroizing::new(forms);
+            texts.extend(forms.iter().filter(|form| !form.is_empty()).map(|form| form.to_ascii_lowercase()));
         }
         let texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
         Self { patterns: (!texts.is_empty()).then(|| Arc::new(Patterns::new(texts))) }
@@ -144,6 +146,12 @@ struct Patterns {
     texts: Vec<Vec<u8>>,
     longest: usize,
     begins: [bool; 256],
+}
+
+impl Drop for Patterns {
+    fn drop(&mut self) {
+        self.texts.zeroize();
+    }
 }
 
 impl Patterns {

@@ -6,7 +6,7 @@ use headgate_manifest::{FillError, Placement, fill};
 use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::scrub::Scrubber;
 
@@ -99,25 +99,31 @@ impl Credential {
         values: &BTreeMap<String, String>,
     ) -> Result<Self, CredentialError> {
         match placement {
-            Placement::Bearer { value } => authorization(format!("Bearer {}", fill(value, values)?)),
+            Placement::Bearer { value } => {
+                let value = filled(value, values)?;
+                authorization(&Zeroizing::new(format!("Bearer {}", *value)))
+            }
             Placement::Basic { username, password } => {
-                let username = fill(username, values)?;
+                let username = filled(username, values)?;
                 if username.contains(':') {
                     return Err(CredentialError::ColonInUsername);
                 }
-                let pair = format!("{username}:{}", fill(password, values)?);
-                authorization(format!("Basic {}", STANDARD.encode(pair)))
+                let password = filled(password, values)?;
+                let pair = Zeroizing::new(format!("{}:{}", *username, *password));
+                let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+                authorization(&Zeroizing::new(format!("Basic {}", *encoded)))
             }
-            Placement::Header { name, value } => header(&fill(name, settings)?, fill(value, values)?),
+            Placement::Header { name, value } => header(&fill(name, settings)?, &filled(value, values)?),
             Placement::Body { pointer, value } => {
-                Ok(Self::Body { pointer: pointer.clone(), value: fill(value, values)?.into() })
+                let value = SecretString::from(filled(value, values)?.as_str());
+                Ok(Self::Body { pointer: pointer.clone(), value })
             }
             Placement::Query { name, value } => {
                 let name = fill(name, settings)?;
                 if name.is_empty() {
                     return Err(CredentialError::QueryName);
                 }
-                Ok(Self::Query { name, value: fill(value, values)?.into() })
+                Ok(Self::Query { name, value: SecretString::from(filled(value, values)?.as_str()) })
             }
         }
     }
@@ -160,11 +166,16 @@ impl Credential {
     }
 }
 
-fn authorization(value: String) -> Result<Credential, CredentialError> {
+/// A text with its placeholders filled, which is wiped when it was used.
+fn filled(text: &str, values: &BTreeMap<String, String>) -> Result<Zeroizing<String>, FillError> {
+    fill(text, values).map(Zeroizing::new)
+}
+
+fn authorization(value: &str) -> Result<Credential, CredentialError> {
     header(header::AUTHORIZATION.as_str(), value)
 }
 
-fn header(name: &str, value: String) -> Result<Credential, CredentialError> {
+fn header(name: &str, value: &str) -> Result<Credential, CredentialError> {
     let value = SecretString::from(value);
     let parsed: HeaderName = name.parse().map_err(|_| CredentialError::HeaderName(name.to_owned()))?;
     if FRAMING.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
