@@ -78,11 +78,7 @@ impl Service {
 
     /// Why a connection does not work, as far as is known.
     fn connection_fault(&self, connection: &Connection) -> Option<String> {
-        let refused = || {
-            let counts = self.alerts.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            let refused = counts.get(&connection.id).is_some_and(|count| *count >= BROKEN_AFTER);
-            refused.then(|| "the app refused its credentials (401)".to_owned())
-        };
+        let refused = || self.is_refused(&connection.id).then(|| "the app refused its credentials (401)".to_owned());
         self.token_fault(connection).or_else(refused)
     }
 

@@ -289,6 +289,8 @@ impl Service {
         edit.put(Record::Connection(connection.clone()));
         edit.save().await?;
         self.keep_tokens(&connection, tokens).await?;
+        // What was found before may have been another account's.
+        self.forget_credentials(&connection).await?;
         Ok(connection)
     }
 

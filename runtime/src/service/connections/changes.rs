@@ -58,9 +58,9 @@ impl Service {
         edit.save().await?;
         if asks_anew(before.oauth.as_ref(), next.oauth.as_ref()) {
             self.end_tokens(before).await?;
-            self.forget_credentials(&next);
+            self.forget_credentials(&next).await?;
         } else if !change.secrets.is_empty() {
-            self.forget_credentials(&next);
+            self.forget_credentials(&next).await?;
         }
         Ok(self.connection_details(actor, next))
     }

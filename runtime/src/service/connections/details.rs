@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::domain::connection::{Connection, ConnectionKind, Credentials, Health, HealthRecord, PinChange};
 use crate::domain::flow::Flow;
 use crate::domain::id::{ConnectionId, Environment, FlowId, Name, Slot, TriggerId};
+use crate::domain::oauth::lacks_scopes;
 use crate::domain::user::Email;
 use crate::service::Service;
 use crate::service::access::Actor;
@@ -179,8 +180,8 @@ fn scopes(
     // RFC 6749, section 5.1: an answer without scopes grants those that were asked for.
     let granted = token.map(|token| token.scopes.clone().unwrap_or_else(|| wanted.clone()));
     let lacks = |method: &&headgate_manifest::Method| {
-        let granted = granted.as_ref().is_some_and(|granted| !method.scopes.iter().any(|one| granted.contains(one)));
-        granted && !method.scopes.is_empty() && record.methods.contains(&method.name)
+        let lacks = granted.as_ref().is_some_and(|granted| lacks_scopes(granted, &method.scopes));
+        lacks && record.methods.contains(&method.name)
     };
     let methods = manifest.into_iter().flat_map(|manifest| &manifest.methods).filter(lacks);
     let missing =

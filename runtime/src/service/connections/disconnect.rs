@@ -62,7 +62,7 @@ impl Service {
                 (Some(revoked), format!("{what}. To reconnect: headgate connections authorize {id}"))
             }
         };
-        self.forget_credentials(&next);
+        self.forget_credentials(&next).await?;
         Ok(Disconnected { connection: self.connection_details(actor, next), revoked, message })
     }
 

@@ -128,8 +128,9 @@ impl Service {
     }
 
     /// Forgets what was found with credentials that a connection has no more, and closes its alert.
-    pub(super) fn forget_credentials(self: &Arc<Self>, connection: &Arc<Connection>) {
+    pub(super) async fn forget_credentials(&self, connection: &Connection) -> Result<(), ServiceError> {
         self.health.change(&connection.id, HealthRecord::forget_credentials);
-        self.note_call(connection, None);
+        self.forget_refusals(connection);
+        self.alert_connection_restored(connection).await
     }
 }

@@ -52,7 +52,7 @@ impl Service {
         edit.save().await?;
         if before.oauth.is_some() && needs_authorization(&before, &next) {
             self.end_tokens(before).await?;
-            self.forget_credentials(&next);
+            self.forget_credentials(&next).await?;
         }
         Ok(self.connection_details(actor, next))
     }
