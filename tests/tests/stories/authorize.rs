@@ -148,6 +148,7 @@ async fn a_person_consents_at_a_certified_provider() {
     let headers = answer.headers().clone();
     let text = answer.text().await.unwrap();
     assert!(text.contains("<h1>Connected</h1>") && text.contains("&quot;crm&quot;"), "{text}");
+    assert!(text.contains("A test of it found something to look at, though"), "there is nobody to ask: {text}");
     assert!(!text.contains("<script") && !text.contains("http://") && !text.contains("https://"), "{text}");
     let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");

@@ -38,7 +38,9 @@ pub(super) async fn run(context: &Context, which: &Which) -> Result<(), CliError
     if context.output.is_json() {
         return context.output.show(&connected, show::one);
     }
-    line(&format!("The connection \"{}\" is authorized. Flows can use it from now on.", connected.name))
+    let account = connected.account.map(|account| format!(" with the account {}", plain(&account)));
+    let (name, account) = (connected.name, account.unwrap_or_default());
+    line(&format!("The connection \"{name}\" is authorized{account}. Flows can use it from now on."))
 }
 
 /// Opens a page on the desktop, where there is one. The page was printed: whatever goes wrong here does no harm.

@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::connection::Connection;
+use crate::domain::connection::TestResult;
 use crate::http::problem::Problem;
+use crate::service::connections::ConnectionDetails;
 use crate::service::connections::authorize::AuthorizationError;
 use crate::service::error::ServiceError;
 
@@ -24,10 +25,21 @@ pub(super) struct Page {
 
 impl Page {
     /// It worked.
-    pub(super) fn connected(connection: &Connection) -> Self {
+    pub(super) fn connected(details: &ConnectionDetails) -> Self {
+        let connection = &details.connection;
+        let account = details.record.account.as_ref().map(|account| format!(" with the account {account}"));
+        let doubt = details.record.last_test.as_ref().and_then(|test| match test.result {
+            TestResult::Valid | TestResult::NotOffered => None,
+            _ => Some(format!("A test of it found something to look at, though: {}. ", test.message)),
+        });
         let text = format!(
-            "The connection \"{}\" ({}, {}) of the group \"{}\" is authorized. Flows can use it from now on. This page can be closed.",
-            connection.name, connection.connector, connection.environment, connection.group
+            "The connection \"{}\" ({}, {}) of the group \"{}\" is authorized{}. {}Flows can use it from now on. This page can be closed.",
+            connection.name,
+            connection.connector,
+            connection.environment,
+            connection.group,
+            account.unwrap_or_default(),
+            doubt.unwrap_or_default()
         );
         Self { status: StatusCode::OK, title: "Connected", text }
     }

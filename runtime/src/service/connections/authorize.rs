@@ -98,10 +98,9 @@ pub struct Callback {
 }
 
 /// Where a redirect leads.
-#[derive(Debug)]
 pub enum Arrival {
-    /// The connection is authorized.
-    Connected(Arc<Connection>),
+    /// The connection is authorized, and was tested.
+    Connected(Box<ConnectionDetails>),
     /// The browser goes on to whoever began it.
     GoOn(Url),
 }
@@ -201,7 +200,9 @@ impl Service {
                     return Err(AuthorizationError::AnotherBrowser);
                 }
                 let consent = consent.inspect_err(|error| note(&pending.connection, error))?;
-                self.connect(pending, consent).await.map(Arrival::Connected)
+                let actor = pending.actor.clone();
+                let connection = self.connect(pending, consent).await?;
+                Ok(Arrival::Connected(Box::new(self.try_authorized(&actor, connection).await)))
             }
             End::Loopback(address) => {
                 let mut address = address.clone();
@@ -244,7 +245,20 @@ impl Service {
             .filter(|(pending, _)| pending.connection.id == *id && same_session(&pending.actor, actor))
             .ok_or(AuthorizationError::Unknown)?;
         let connection = self.connect(pending, consent).await?;
-        Ok(self.connection_details(actor, connection))
+        Ok(self.try_authorized(actor, connection).await)
+    }
+
+    /// Tests a connection that was just authorized, so that it can be said whose account it is and whether the app takes
+    /// the token. Whatever is found, it is authorized.
+    async fn try_authorized(self: &Arc<Self>, actor: &Actor, connection: Arc<Connection>) -> ConnectionDetails {
+        if let Err(error) = self.test_connection(actor, &connection.group, &connection.id).await {
+            tracing::warn!(
+                connection = %connection.id,
+                error = &error as &dyn std::error::Error,
+                "a connection that was just authorized could not be tested"
+            );
+        }
+        self.connection_details(actor, connection)
     }
 
     /// Exchanges the code and keeps what it is worth, also when the browser goes away meanwhile.

@@ -34,6 +34,7 @@ impl Consent {
             .config(
                 ConfigField::new("domain", "Domain").prefix("https://").suffix(".app.example").pattern("[a-z0-9-]+"),
             )
+            .base_url("${config.provider}")
             .base_url("https://${config.region}.app.example/api")
             .auth(Auth::oauth("oauth", "The server's app", oauth()))
             .auth(Auth::oauth_advanced("own", "An app of the group", oauth()))
@@ -41,6 +42,7 @@ impl Consent {
             .auth(Auth::oauth_advanced("regional", "With a region", regional()))
             .auth(Auth::oauth_advanced("client", "For itself", Oauth::client_credentials("${config.provider}/token")))
             .auth(Auth::bearer("token", "Token", SecretField::new("token", "Token")))
+            .verified_by(Verification::new("GET", "/whoami").account("/email"))
     }
 
     /// Does nothing.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use headgate_tests::oidc::Browser;
 use reqwest::Url;
@@ -23,7 +23,8 @@ struct Provider {
 
 impl Provider {
     async fn start(&self) -> String {
-        let router = Router::new().route("/{region}/token", post(token)).with_state(self.clone());
+        let router =
+            Router::new().route("/{region}/token", post(token)).route("/whoami", get(whoami)).with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -33,6 +34,10 @@ impl Provider {
     fn tell(&self, domain: &str) {
         domain.clone_into(&mut self.domain.lock().unwrap());
     }
+}
+
+async fn whoami() -> Json<Value> {
+    Json(json!({"email": "<ada@app.example>"}))
 }
 
 async fn token(State(provider): State<Provider>, Path(region): Path<String>, body: String) -> Json<Value> {
@@ -49,7 +54,7 @@ async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
     let house = House::at(&provider.start().await, |_| {}).await;
     let connection = house.connection("crm", "regional").await;
     let path = House::path(&connection);
-    assert_eq!(house.app.get(&path).await["base_urls"], json!([]), "nowhere yet");
+    assert_eq!(house.app.get(&path).await["base_urls"], json!([format!("{}/", house.provider)]), "not there yet");
     let mut browser = Browser::default();
     let mut arrive = async |location: &str, domain: &str| {
         provider.tell(domain);
@@ -73,9 +78,11 @@ async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
 
     let (status, text) = arrive("&location=us&api_domain=https://evil.example", "https://acme.app.example").await;
     assert!(status == 200 && text.contains("<h1>Connected</h1>"), "{text}");
+    assert!(text.contains("is authorized with the account &lt;ada@app.example&gt;. Flows"), "{text}");
     let shown = house.app.get(&path).await;
     assert_eq!((&shown["config"]["region"], &shown["config"]["domain"]), (&json!("us"), &json!("acme")));
-    assert_eq!(shown["base_urls"], json!(["https://us.app.example/api/"]));
+    assert_eq!(shown["account"], "<ada@app.example>");
+    assert_eq!(shown["base_urls"], json!([format!("{}/", house.provider), "https://us.app.example/api/"]));
     let (region, form) = provider.asked.lock().unwrap().last().unwrap().clone();
     assert_eq!((region.as_str(), form["code"].as_str()), ("us", "the-code"));
     assert_eq!((form["redirect_uri"].as_str(), form["code_verifier"].len()), (house.callback().as_str(), 43));
