@@ -156,17 +156,17 @@ impl Caller {
 /// Makes an OAuth connection of `acme` and has it authorized: by the server's app registration, or by the group's where
 /// the connection's `auth` is `oauth_advanced`. Answers the connection.
 pub async fn authorized(app: &TestApp, mut connection: Value, oauth: &Oauth) -> Value {
-    let mut registration = json!({
+    let registration = json!({
         "name": connection["name"],
         "connector": connection["connector"],
         "client_id": oauth.client_id,
         "client_secret": oauth.client_secret,
+        "token_hosts": ["127.0.0.1"],
     });
     if connection["auth"] == "oauth_advanced" {
         let made = app.post("/groups/acme/app-registrations", registration).await;
         connection["registration"] = made["id"].clone();
     } else {
-        registration["token_hosts"] = json!(["127.0.0.1"]);
         app.post("/app-registrations", registration).await;
     }
     let made = app.post("/groups/acme/connections", connection).await;

@@ -66,8 +66,9 @@ pub(super) struct Create {
     /// It is a public client, without a secret.
     #[arg(long, conflicts_with = "client_secret")]
     public: bool,
-    /// With --server: a host the secret may be sent to, that of the app's token URL; may be repeated.
-    #[arg(long = "token-host", value_name = "HOST", requires = "server")]
+    /// A host the secret may be sent to, or a part of one (`slack.com/api/oauth.v2.access`): that of the app's token URL; may
+    /// be repeated. Without --server those of the installed connector when absent.
+    #[arg(long = "token-host", value_name = "HOST")]
     token_hosts: Vec<String>,
 }
 
@@ -87,8 +88,8 @@ pub(super) struct Update {
     /// Another secret: `ask`, `-` (a line of standard input) or `env:VARIABLE`.
     #[arg(long, value_name = "SOURCE")]
     client_secret: Option<Source>,
-    /// With --server: all hosts the secret may be sent to; may be repeated.
-    #[arg(long = "token-host", value_name = "HOST", requires = "server")]
+    /// All hosts the secret may be sent to; may be repeated. Without --server the secret has to be entered again.
+    #[arg(long = "token-host", value_name = "HOST")]
     token_hosts: Vec<String>,
 }
 

@@ -10,7 +10,7 @@ use url::Url;
 use super::id::{ConnectionId, GroupId};
 use super::scrub::Scrubber;
 
-pub use credential::{Credential, CredentialError};
+pub use credential::{Credential, CredentialError, is_framing};
 pub use prefix::{PrefixError, UrlPrefix};
 
 /// A connection as it is granted to one call. It is the whole authority of the connector's instance.

@@ -33,8 +33,8 @@ pub struct NewAppRegistration {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "GOCSPX-...")]
     pub client_secret: Option<SecretString>,
-    /// The hosts the secret may be sent to: those of the app's token URL. Needed for the server's registrations, and only
-    /// for them.
+    /// Where the secret may be sent: the hosts of the app's token URL, or parts of hosts, such as
+    /// `slack.com/api/oauth.v2.access`. For a group's registration those of the installed connector when absent.
     #[serde(default)]
     #[schema(example = json!(["oauth2.googleapis.com"]))]
     pub token_hosts: Vec<String>,
@@ -55,7 +55,7 @@ pub struct AppRegistrationChange {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "GOCSPX-...")]
     pub client_secret: Option<SecretString>,
-    /// The hosts the secret may be sent to; only for the server's.
+    /// Where the secret may be sent. For a group's registration the secret has to be entered anew with other hosts.
     #[serde(default)]
     #[schema(example = json!(["oauth2.googleapis.com"]))]
     pub token_hosts: Option<Vec<String>>,
@@ -82,7 +82,7 @@ pub struct AppRegistrationView {
     pub client_id: String,
     /// Whether it has a secret.
     pub has_secret: bool,
-    /// The hosts the secret may be sent to; empty for a group's.
+    /// Where the secret may be sent.
     #[schema(example = json!(["oauth2.googleapis.com"]))]
     pub token_hosts: Vec<String>,
     /// The redirect URI to enter at the app, letter by letter.

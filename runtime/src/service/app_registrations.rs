@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::domain::app_registration::{AppRegistration, check_client_id, check_client_secret, token_hosts};
+use crate::domain::app_registration::{
+    AppRegistration, check_client_id, check_client_secret, offered_token_hosts, token_hosts,
+};
+use crate::domain::connection::Connection;
 use crate::domain::id::{AppRegistrationId, ConnectorName, GroupId, Name};
 use crate::domain::permission::Action;
 use crate::domain::secret::random_text;
@@ -30,7 +33,7 @@ pub struct NewAppRegistration {
     pub client_id: String,
     /// The client's secret; none for a public client.
     pub client_secret: Option<SecretString>,
-    /// The hosts the secret may be sent to; only for the server's.
+    /// Where the secret may be sent. For a group's registration, where the installed connector sends it when absent.
     pub token_hosts: Vec<String>,
 }
 
@@ -43,7 +46,7 @@ pub struct AppRegistrationChange {
     pub client_id: Option<String>,
     /// The client's secret.
     pub client_secret: Option<SecretString>,
-    /// The hosts the secret may be sent to; only for the server's.
+    /// Where the secret may be sent. A group's has to be entered anew with it.
     pub token_hosts: Option<Vec<String>>,
 }
 
@@ -100,8 +103,12 @@ impl Service {
             connector: new.connector,
             client_id: new.client_id,
             client_secret: None,
-            token_hosts: checked_hosts(group, &new.token_hosts)?,
+            token_hosts: Vec::new(),
             created: self.now(),
+        };
+        registration.token_hosts = match group {
+            Some(group) if new.token_hosts.is_empty() => offered_hosts(edit.catalog(), group, &registration.connector)?,
+            _ => token_hosts(&new.token_hosts).map_err(ServiceError::Invalid)?,
         };
         check_unique(edit.catalog(), &registration)?;
         self.put_secret(&mut registration, new.client_secret).await?;
@@ -121,6 +128,7 @@ impl Service {
     ) -> Result<Arc<AppRegistration>, ServiceError> {
         let mut edit = self.edit_registrations(actor, group, UPDATE).await?;
         let mut registration = AppRegistration::clone(&*find(edit.catalog(), group, id)?);
+        check_environments(edit.catalog(), actor, &registration)?;
         if let Some(name) = change.name {
             registration.name = name;
             check_unique(edit.catalog(), &registration)?;
@@ -130,7 +138,14 @@ impl Service {
             registration.client_id = client_id;
         }
         if let Some(hosts) = change.token_hosts {
-            registration.token_hosts = checked_hosts(group, &hosts)?;
+            let hosts = token_hosts(&hosts).map_err(ServiceError::Invalid)?;
+            let kept = registration.client_secret.is_some() && change.client_secret.is_none();
+            if group.is_some() && kept && hosts.iter().any(|host| !registration.token_hosts.contains(host)) {
+                // Whoever may change it need not know the secret.
+                let message = "To send the client's secret to other hosts, enter it again: client_secret";
+                return Err(ServiceError::Invalid(message.to_owned()));
+            }
+            registration.token_hosts = hosts;
         }
         self.put_secret(&mut registration, change.client_secret).await?;
         let registration = Arc::new(registration);
@@ -148,6 +163,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let mut edit = self.edit_registrations(actor, group, DELETE).await?;
         let registration = find(edit.catalog(), group, id)?;
+        check_environments(edit.catalog(), actor, &registration)?;
         if let Some(users) = users_of(edit.catalog(), &registration) {
             return Err(ServiceError::Conflict(format!(
                 "The app registration \"{}\" is used by: {users}. Delete these connections first",
@@ -209,15 +225,19 @@ fn find(
     found.cloned().ok_or(ServiceError::NotFound { what: "App registration" })
 }
 
-fn checked_hosts(group: Option<&GroupId>, hosts: &[String]) -> Result<Vec<String>, ServiceError> {
-    match group {
-        None => token_hosts(hosts).map_err(ServiceError::Invalid),
-        Some(_) if hosts.is_empty() => Ok(Vec::new()),
-        Some(_) => {
-            let message = "Only an app registration of the server has token_hosts: a group's goes where the pinned OAuth URLs of its connections say. Leave them out";
-            Err(ServiceError::Invalid(message.to_owned()))
-        }
-    }
+/// Where the connector that is installed in a group sends a client's secret.
+fn offered_hosts(catalog: &Catalog, group: &GroupId, connector: &ConnectorName) -> Result<Vec<String>, ServiceError> {
+    let installed = catalog.connectors.get(&(group.clone(), connector.clone()));
+    installed.and_then(|connector| offered_token_hosts(&connector.manifest)).ok_or_else(|| {
+        ServiceError::Invalid(format!(
+            "token_hosts says where the client's secret may be sent: the hosts of the app's token URL. They cannot be read from the connector \"{connector}\" here, so name them"
+        ))
+    })
+}
+
+/// An API key changes nothing that connections of other environments than its own use.
+fn check_environments(catalog: &Catalog, actor: &Actor, registration: &AppRegistration) -> Result<(), ServiceError> {
+    Ok(users(catalog, registration).try_for_each(|connection| actor.authorise_environment(&connection.environment))?)
 }
 
 fn check_unique(catalog: &Catalog, registration: &AppRegistration) -> Result<(), ServiceError> {
@@ -240,12 +260,14 @@ fn check_unique(catalog: &Catalog, registration: &AppRegistration) -> Result<(),
     }
 }
 
+fn users<'a>(catalog: &'a Catalog, registration: &'a AppRegistration) -> impl Iterator<Item = &'a Arc<Connection>> {
+    let uses = |one: &&Arc<Connection>| one.oauth.as_ref().is_some_and(|oauth| oauth.registration == registration.id);
+    catalog.connections.values().filter(uses)
+}
+
 /// The connections that use a registration: by name in a group, by number for the server's, which many groups use.
 fn users_of(catalog: &Catalog, registration: &AppRegistration) -> Option<String> {
-    let uses = catalog
-        .connections
-        .values()
-        .filter(|connection| connection.oauth.as_ref().is_some_and(|oauth| oauth.registration == registration.id));
+    let uses = users(catalog, registration);
     if registration.group.is_some() {
         let mut names: Vec<_> = uses.map(|one| format!("{} ({})", one.name, one.environment)).collect();
         names.sort();

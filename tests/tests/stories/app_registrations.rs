@@ -17,7 +17,7 @@ async fn ask(app: &TestApp, method: Method, path: &str, body: Value) -> Answer {
 }
 
 fn new(name: &str) -> Value {
-    json!({"name": name, "connector": "consent", "client_id": "the-client", "client_secret": SECRET})
+    json!({"name": name, "connector": "consent", "client_id": "the-client", "client_secret": SECRET, "token_hosts": ["app.example"]})
 }
 
 /// A connection of a kind; with the group's registration, where it uses one.
@@ -48,6 +48,10 @@ async fn a_groups_registration_is_kept_and_its_secret_never_answered() {
     answers.push(ask(&app, Method::PATCH, &path, json!({"client_id": "another", "name": "theirs"})).await);
     assert_eq!(answers[1].json()["client_id"], "another");
     answers.push(ask(&app, Method::PATCH, &path, json!({"client_secret": format!("{SECRET}-2")})).await);
+    // It goes elsewhere only when whoever says so knows it.
+    let elsewhere = json!({"token_hosts": ["app.example", "evil.example"]});
+    let (status, _, message) = ask(&app, Method::PATCH, &path, elsewhere).await.problem();
+    assert!(status == 400 && message.contains("enter it again"), "{message}");
     answers.push(ask(&app, Method::GET, &path, Value::Null).await);
     answers.push(ask(&app, Method::GET, OF_GROUP, Value::Null).await);
     answers.push(ask(&app, Method::GET, "/groups/acme/audit", Value::Null).await);
@@ -80,9 +84,10 @@ async fn the_servers_registration_serves_every_group() {
     assert!(status == 400 && message.contains("has registered no OAuth app for consent"), "{message}");
 
     let mut of_server = new("consent");
+    of_server["token_hosts"] = json!([]);
     let (status, _, message) = ask(&app, Method::POST, OF_SERVER, of_server.clone()).await.problem();
     assert!(status == 400 && message.contains("token_hosts"), "{message}");
-    of_server["token_hosts"] = json!(["https://app.example/token"]);
+    of_server["token_hosts"] = json!(["https://app.example"]);
     let (status, _, message) = ask(&app, Method::POST, OF_SERVER, of_server.clone()).await.problem();
     assert!(status == 400 && message.contains("not a host name"), "{message}");
     of_server["token_hosts"] = json!(["App.Example"]);
@@ -122,7 +127,8 @@ async fn what_does_not_fit_is_named() {
         (json!({"client_id": "two words"}), 400, "A client id has"),
         (json!({"client_id": ""}), 400, "A client id has"),
         (json!({"client_secret": "short"}), 400, "A client secret has"),
-        (json!({"token_hosts": ["app.example"]}), 400, "Only an app registration of the server"),
+        (json!({"token_hosts": []}), 400, "cannot be read from the connector \"consent\""),
+        (json!({"token_hosts": ["*.example"]}), 400, "is not a host name"),
         (json!({"name": "Not A Name"}), 400, "lower-case"),
         (json!({"redirect_uri": "https://evil.example"}), 400, "unknown field"),
     ] {
@@ -161,7 +167,12 @@ async fn says(app: &TestApp, line: &str, input: &str) -> (bool, String) {
 async fn the_command_line_manages_them() {
     let app = TestApp::start().await;
     let secret = format!("{SECRET}\n");
-    let (done, said) = says(&app, "app-registrations create --connector consent --client-id client-one", &secret).await;
+    let (done, said) = says(
+        &app,
+        "app-registrations create --connector consent --client-id client-one --token-host app.example",
+        &secret,
+    )
+    .await;
     assert!(done && said.contains(&format!("{}/oauth/callback", app.url())) && !said.contains(SECRET), "{said}");
     let of_server = "app-registrations create --server --connector consent --name all --client-id client-two --client-secret - --token-host app.example";
     let (done, said) = says(&app, of_server, &secret).await;

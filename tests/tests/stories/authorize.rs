@@ -50,8 +50,7 @@ impl House {
     /// A house on a server of the story's own.
     async fn of(app: TestApp, provider: &str) -> Self {
         app.install("consent-connector").await;
-        let own =
-            json!({"name": "own", "connector": "consent", "client_id": "headgate", "client_secret": CLIENT_SECRET});
+        let own = json!({"name": "own", "connector": "consent", "client_id": "headgate", "client_secret": CLIENT_SECRET, "token_hosts": ["127.0.0.1"]});
         app.post("/groups/acme/app-registrations", own).await;
         Self { app, provider: provider.to_owned(), _certified: None }
     }

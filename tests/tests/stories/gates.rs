@@ -73,8 +73,7 @@ async fn disconnected() -> (StandIn, Hostile) {
 async fn unauthorized() -> (StandIn, Hostile) {
     let (app, hostile) = stage().await;
     hostile.app.install("oauth-connector").await;
-    let registration =
-        json!({"name": "own", "connector": "account", "client_id": "headgate", "client_secret": "of-the-client"});
+    let registration = json!({"name": "own", "connector": "account", "client_id": "headgate", "client_secret": "of-the-client", "token_hosts": ["127.0.0.1"]});
     let registration = hostile.app.post("/groups/acme/app-registrations", registration).await;
     let config = json!({"api_url": app.url(), "oauth_url": app.url()});
     let connection = json!({"name": "account", "connector": "account", "auth": "oauth_advanced", "config": config, "registration": registration["id"]});

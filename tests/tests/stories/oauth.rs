@@ -111,8 +111,7 @@ async fn stage(app: TestApp) -> Hostile {
 
 /// Binds the flow's slot to a new connection; answers its id.
 async fn connect(hostile: &Hostile, oauth_url: &str, api_url: &str, auth: &str) -> String {
-    let registration =
-        json!({"name": "ours", "connector": "account", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET});
+    let registration = json!({"name": "ours", "connector": "account", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "token_hosts": ["127.0.0.1"]});
     let registration = hostile.app.post("/groups/acme/app-registrations", registration).await;
     let wanted = json!({
         "name": "account",

@@ -93,7 +93,9 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     (
         "POST",
         "/groups/{group}/app-registrations",
-        Json(r#"{"name": "another", "connector": "gmail", "client_id": "1", "client_secret": "a-secret-of-gmail"}"#),
+        Json(
+            r#"{"name": "another", "connector": "gmail", "client_id": "1", "client_secret": "a-secret-of-gmail", "token_hosts": ["app.example"]}"#,
+        ),
     ),
     ("GET", "/groups/{group}/app-registrations/{registration}", Nothing),
     ("PATCH", "/groups/{group}/app-registrations/{registration}", Json(r#"{"client_id": "2"}"#)),
@@ -157,7 +159,7 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let (connection, spare) = (connect("app").await, connect("spare").await);
     upload(&at("/connectors"), "consent-connector").await;
     let register = async |path: &str, name: &str, rest: Value| {
-        let mut new = json!({"name": format!("{name}-of-{group}"), "connector": "consent", "client_id": "1"});
+        let mut new = json!({"name": format!("{name}-of-{group}"), "connector": "consent", "client_id": "1", "token_hosts": ["app.example"]});
         new.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
         text(&app.post(path, new).await["id"])
     };

@@ -72,6 +72,11 @@ const FRAMING: [&str; 9] = [
     "http2-settings",
 ];
 
+/// Whether a header frames the message or names its receiver: what nobody but the host's HTTP client writes.
+pub fn is_framing(name: &HeaderName) -> bool {
+    FRAMING.contains(&name.as_str()) || name.as_str().starts_with("proxy-")
+}
+
 impl Credential {
     /// Fills a manifest's placements with a connection's settings and secrets.
     pub fn from_placements(
@@ -178,7 +183,7 @@ fn authorization(value: &str) -> Result<Credential, CredentialError> {
 fn header(name: &str, value: &str) -> Result<Credential, CredentialError> {
     let value = SecretString::from(value);
     let parsed: HeaderName = name.parse().map_err(|_| CredentialError::HeaderName(name.to_owned()))?;
-    if FRAMING.contains(&parsed.as_str()) || parsed.as_str().starts_with("proxy-") {
+    if is_framing(&parsed) {
         return Err(CredentialError::HeaderName(name.to_owned()));
     }
     if HeaderValue::from_str(value.expose_secret()).is_err() {

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{OauthError, Revoked, TokenRequest, Tokens};
 use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
+use crate::domain::grant::is_framing;
 use crate::domain::oauth::{AnswerError, Refusal, TokenAnswer, endpoint, refusal};
 use crate::domain::scrub::Scrubber;
 use crate::service::Service;
@@ -53,6 +54,7 @@ impl Service {
         let params = token_params(connection, oauth, request)?;
         let answer = self.ask(connection, oauth, url, params).await?;
         let told = TokenAnswer::read(oauth, answer.status, &answer.body).map_err(|error| answer.failure(error))?;
+        answer.check_told(&told)?;
         Ok(Tokens {
             access: told.access,
             refresh: told.refresh,
@@ -122,10 +124,10 @@ impl Service {
         let unfit = |error: &dyn std::error::Error| OauthError::Unfit(error.to_string());
         let url = endpoint(template, &connection.config).map_err(|error| unfit(&error))?;
         let (registration, client) = self.client_of(connection).await?;
-        let host = url.host_str().unwrap_or_default();
-        if !registration.may_send_to(host) {
+        if !registration.may_send_to(&url) {
+            let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
             return Err(OauthError::Unfit(format!(
-                "the app registration \"{}\" may not be used with the host \"{host}\". Add the host to the registration's token hosts, if it is the app's",
+                "the app registration \"{}\" may not be used at {place}. Add that to the registration's token hosts, if it is the app's",
                 registration.name
             )));
         }
@@ -137,6 +139,12 @@ impl Service {
         let mut request = http::Request::builder().method(Method::POST).uri(url.as_str());
         for (name, value) in filled(&oauth.token_headers, connection)? {
             let name: HeaderName = name.parse().map_err(|error| unfit(&error))?;
+            // The request would reach somebody else behind the same address, with the client's secret.
+            if is_framing(&name) || matches!(name, header::AUTHORIZATION | header::COOKIE) {
+                return Err(OauthError::Unfit(format!(
+                    "the connector sets the header {name}, which is the server's to set"
+                )));
+            }
             let value = HeaderValue::from_str(&value).map_err(|error| unfit(&error))?;
             request = request.header(name, value);
         }
@@ -158,6 +166,12 @@ impl Service {
         let answer = self.oauth.client.send(request, TIMEOUT, MAX_ANSWER).await;
         let answer =
             answer.map_err(|error| OauthError::Unavailable { reason: error.to_string(), retry_after: None })?;
+        // Only what is no token endpoint tells the secret back, and what it tells may become a setting or a token.
+        let client_secret = Scrubber::new(client.secret.as_ref().map(|secret| secret.expose_secret()));
+        if client_secret.scrub_bytes(answer.body()) != answer.body().as_ref() {
+            let reason = "the app's answer holds the client's secret, so that it is none of a token endpoint";
+            return Err(OauthError::Unfit(reason.to_owned()));
+        }
         let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Answer {
             status: answer.status().as_u16(),
@@ -205,6 +219,19 @@ struct Answer {
 }
 
 impl Answer {
+    /// Settings and scopes are shown and told to guests: no token, and nothing that was sent, may be among them.
+    fn check_told(&self, told: &TokenAnswer) -> Result<(), OauthError> {
+        let tokens = [Some(&told.access), told.refresh.as_ref()];
+        let tokens = Scrubber::new(tokens.into_iter().flatten().map(|token| token.expose_secret()));
+        let secrets = tokens.and(&self.scrub);
+        let mut shown = told.metadata.values().chain(told.scopes.iter().flatten());
+        if shown.any(|text| secrets.scrub_str(text) != text.as_str()) {
+            let reason = "the connector takes a setting or a scope from where the app's answer holds a secret";
+            return Err(OauthError::Unfit(reason.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Why it is not what was asked for, without anything that was sent.
     fn failure(&self, error: AnswerError) -> OauthError {
         let clean = |text: &str| self.scrub.scrub_str(text).into_owned();

@@ -44,6 +44,7 @@ async fn a_service_principal_needs_nobodys_consent() {
         "connector": "power-bi",
         "client_id": power_bi.oauth.client_id,
         "client_secret": power_bi.oauth.client_secret,
+        "token_hosts": ["127.0.0.1"],
     });
     let registration = caller.app.post("/groups/acme/app-registrations", registration).await;
     let connection = json!({

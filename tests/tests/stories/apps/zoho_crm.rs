@@ -65,6 +65,7 @@ async fn a_self_client_acts_on_its_own_behalf() {
         "connector": "zoho-crm",
         "client_id": zoho.oauth.client_id,
         "client_secret": zoho.oauth.client_secret,
+        "token_hosts": ["127.0.0.1"],
     });
     let registration = caller.app.post("/groups/acme/app-registrations", registration).await;
     let mut config = zoho.config();

@@ -68,8 +68,7 @@ async fn server(app: &StandIn) -> Hostile {
     let hostile = Hostile::start(|settings| settings.egress.allow_private = vec![exempt]).await;
     let server = &hostile.app;
     server.install("oauth-connector").await;
-    let registration =
-        json!({"name": "own", "connector": "account", "client_id": "headgate", "client_secret": CLIENT_SECRET});
+    let registration = json!({"name": "own", "connector": "account", "client_id": "headgate", "client_secret": CLIENT_SECRET, "token_hosts": ["127.0.0.1"]});
     let registration = server.post("/groups/acme/app-registrations", registration).await;
     let config = json!({"api_url": app.url(), "oauth_url": app.url()});
     let account = json!({"name": "account", "connector": "account", "auth": "client_credentials", "config": config, "registration": registration["id"]});

@@ -106,8 +106,7 @@ impl Consent {
                 }
             })
             .await;
-        let registration =
-            json!({"name": "own", "connector": "hubspot", "client_id": "headgate", "client_secret": "client-canary"});
+        let registration = json!({"name": "own", "connector": "hubspot", "client_id": "headgate", "client_secret": "client-canary", "token_hosts": ["127.0.0.1"]});
         let registration =
             stage.app.post("/groups/acme/app-registrations", registration).await["id"].as_str().unwrap().to_owned();
         Self { stage, account, registration }
@@ -238,8 +237,7 @@ async fn other_scopes_want_another_authorization() {
     assert!(page["url"].as_str().unwrap().contains("scope=read+write"), "{page}");
     // So does another registration, which must be the group's and the connector's.
     consent.authorize(&path).await;
-    let other =
-        json!({"name": "other", "connector": "hubspot", "client_id": "other", "client_secret": "client-canary"});
+    let other = json!({"name": "other", "connector": "hubspot", "client_id": "other", "client_secret": "client-canary", "token_hosts": ["127.0.0.1"]});
     let other = consent.stage.app.post("/groups/acme/app-registrations", other).await["id"].clone();
     let unknown = format!("app_{}", "a".repeat(20));
     assert_eq!(consent.stage.patch(&path, json!({ "registration": unknown })).await.status, 404);

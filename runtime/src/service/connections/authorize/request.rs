@@ -51,7 +51,7 @@ pub(super) fn url(
     Ok((request.set_pkce_challenge(challenge).url().0, Some(verifier.into_secret().into())))
 }
 
-/// Nobody is sent to an app whose code could not be exchanged: the server's secret goes to its own hosts only. A token URL
+/// Nobody is sent to an app whose code could not be exchanged: a client's secret goes to its own hosts only. A token URL
 /// that waits for what the app tells is looked at when the code is exchanged.
 fn check_token_host(
     connection: &Connection,
@@ -59,12 +59,12 @@ fn check_token_host(
     registration: &AppRegistration,
 ) -> Result<(), ServiceError> {
     let Ok(url) = endpoint(&oauth.token_url, &connection.config) else { return Ok(()) };
-    let host = url.host_str().unwrap_or_default();
-    if registration.may_send_to(host) {
+    if registration.may_send_to(&url) {
         return Ok(());
     }
+    let place = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
     Err(ServiceError::Conflict(format!(
-        "The server's app registration \"{}\" may not be used at {host}, where the connector exchanges codes. Ask the operator to add that token host, or use an app registration of your own",
+        "The app registration \"{}\" may not be used at {place}, where the connector exchanges codes. Add that to its token hosts, if it is the app's; the server's are its operator's to change",
         registration.name
     )))
 }
@@ -107,7 +107,7 @@ mod tests {
             connector: "crm".parse().unwrap(),
             client_id: "the client".to_owned(),
             client_secret: None,
-            token_hosts: Vec::new(),
+            token_hosts: vec!["login.crm.eu".to_owned(), "a.example".to_owned()],
             created: Timestamp::UNIX_EPOCH,
         };
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
