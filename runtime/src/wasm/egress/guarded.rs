@@ -1,4 +1,4 @@
-//! Requests of the server itself to URLs that somebody else wrote: alert endpoints, providers of logins.
+//! Requests of the server itself to URLs that somebody else wrote: alert endpoints, token endpoints of apps.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use headgate::store::{Batch, Database, Options};
 use headgate_tests::canary::Canary;
-use headgate_tests::oauth::{Mood, Oauth};
+use headgate_tests::oauth::{CLIENT_SECRET, Mood, Oauth};
 use headgate_tests::process::Process;
 use headgate_tests::{Hostile, logs};
 use jiff::SignedDuration;
@@ -155,4 +155,14 @@ async fn a_token_that_was_copied_onto_another_connection_does_not_open() {
     server.signal("TERM").await;
     let said = server.ended().await.said;
     assert!(said.contains(&format!("access_token of {other} does not open")), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_that_tells_a_secret_back_is_not_used() {
+    logs::capture();
+    let house = House::open("client_credentials", |_| {}).await;
+    let echo = json!({"access_token": "a-token-of-the-story", "args": {"client_secret": CLIENT_SECRET}});
+    house.oauth.be(Mood::Answers(200, echo.to_string()));
+    let error = house.call("me").await["error"].take();
+    assert!(error["message"].as_str().unwrap().contains("holds the client's secret"), "{error}");
 }
