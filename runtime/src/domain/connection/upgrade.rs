@@ -6,6 +6,7 @@ use headgate_manifest::{Auth, Manifest, Oauth};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::config::complete_config;
 use super::{Connection, ConnectionKind, Pins};
 
 /// A difference between what is pinned on a connection and what its connector offers today.
@@ -33,9 +34,30 @@ impl Connection {
     /// What a manifest offers instead of what is pinned.
     pub fn upgrade(&self, manifest: &Manifest) -> Vec<PinChange> {
         match self.auth_in(manifest) {
-            Some(auth) => self.pins.changes(&Pins::of(manifest, auth)),
+            Some(auth) => {
+                let offered = Pins::of(manifest, auth);
+                let mut changes = self.pins.changes(&offered);
+                changes.extend(self.setting_changes(manifest, auth, &offered));
+                changes
+            }
             None => vec![PinChange { what: "auth".into(), pinned: self.auth.as_str().into(), offered: Value::Null }],
         }
+    }
+}
+
+impl Connection {
+    /// Settings that the new manifest would set by itself, and that lead somewhere: a placeholder alone would not show it.
+    fn setting_changes(&self, manifest: &Manifest, auth: &Auth, offered: &Pins) -> Vec<PinChange> {
+        let Ok(config) = complete_config(manifest, auth, &self.config) else { return Vec::new() };
+        let templates = serde_json::to_string(offered).expect("pins have text keys only");
+        let used = config.into_iter().filter(|(name, _)| templates.contains(&format!("${{config.{name}}}")));
+        let changed = used.filter(|(name, value)| self.config.get(name) != Some(value));
+        let change = |(name, value): (String, String)| PinChange {
+            what: format!("config.{name}"),
+            pinned: self.config.get(&name).map_or(Value::Null, |value| value.as_str().into()),
+            offered: value.into(),
+        };
+        changed.map(change).collect()
     }
 }
 
@@ -115,9 +137,10 @@ fn filled(template: &str, config: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headgate_manifest::{Placement, Verification};
+    use headgate_manifest::{ConfigField, Placement, SecretField, Verification};
 
     use super::*;
+    use crate::domain::id::Environment;
 
     fn pins() -> Pins {
         Pins {
@@ -144,6 +167,38 @@ mod tests {
             assert_ne!(now, at(other), "{other:?}");
         }
         assert_eq!(filled("${config.a}${config.b", &BTreeMap::from([("a".into(), "1".into())])), "1${config.b");
+    }
+
+    #[test]
+    fn where_a_new_placeholder_leads_is_shown() {
+        let auth = Auth::header("key", "Key", "x-key", SecretField::new("key", "Key"));
+        let manifest = Manifest::new("crm", "CRM").base_url("https://a.example").auth(auth);
+        let pins = Pins::of(&manifest, &manifest.auth[0]);
+        let connection = Connection {
+            id: format!("con_{}", "a".repeat(20)).parse().unwrap(),
+            group: "acme".parse().unwrap(),
+            environment: Environment::production(),
+            name: "crm".parse().unwrap(),
+            connector: "crm".parse().unwrap(),
+            auth: "key".to_owned(),
+            kind: ConnectionKind::ApiKey,
+            base_urls: pins.base_urls(&BTreeMap::new()).unwrap(),
+            pins,
+            config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            oauth: None,
+            created: jiff::Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(connection.upgrade(&manifest), []);
+        let moved = Manifest { base_urls: vec!["https://${config.host}".into()], ..manifest }
+            .config(ConfigField::new("host", "Host").default_value("evil.example"))
+            .config(ConfigField::new("page", "Page").default_value("7"));
+        let changes = connection.upgrade(&moved);
+        let told: Vec<_> = changes.iter().map(|change| (change.what.as_str(), &change.offered)).collect();
+        assert_eq!(
+            told,
+            [("base_urls", &["https://${config.host}"][..].into()), ("config.host", &"evil.example".into())]
+        );
     }
 
     #[test]
