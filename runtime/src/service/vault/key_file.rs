@@ -63,15 +63,26 @@ pub(super) fn read_or_create(path: &Path, store_exists: bool) -> Result<RawKey, 
     match read(path)? {
         Some(key) => Ok(key),
         None if store_exists => Err(VaultError::MissingKey(path.to_owned())),
-        None => create(path),
+        None => create(path, |unfinished| fs::rename(unfinished, path)),
     }
 }
 
-/// Makes a key in a file.
-pub(super) fn create(path: &Path) -> Result<RawKey, VaultError> {
+/// The key that is to replace the one in `path`, made where there is none. One that is there is never written over:
+/// it may be the only copy of what some keys are wrapped with.
+pub(super) fn read_or_create_next(path: &Path) -> Result<RawKey, VaultError> {
+    let path = next_of(path);
+    match read(&path)? {
+        Some(key) => Ok(key),
+        // Unlike a renaming, a link takes nobody's place.
+        None => create(&path, |unfinished| fs::hard_link(unfinished, &path).and_then(|()| fs::remove_file(unfinished))),
+    }
+}
+
+/// Makes a key in a file, which `name` gives its name.
+fn create(path: &Path, name: impl FnOnce(&Path) -> io::Result<()>) -> Result<RawKey, VaultError> {
     let mut key = Zeroizing::new([0; KEY_LENGTH]);
     random(key.as_mut());
-    let written = write(path, &Zeroizing::new(hex(key.as_ref()) + "\n"));
+    let written = write(path, &Zeroizing::new(hex(key.as_ref()) + "\n"), name);
     written.map_err(|error| VaultError::BadKeyFile { path: path.to_owned(), reason: error.to_string() })?;
     Ok(key)
 }
@@ -92,7 +103,7 @@ pub(super) fn replace(path: &Path, old: &str) -> Result<(), VaultError> {
 }
 
 /// Writes the key where a power cut cannot lose it after the first secret was sealed with it.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str, name: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -105,7 +116,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    name(&unfinished)?;
     sync_folders(path)
 }
 

@@ -33,7 +33,12 @@ impl Vault {
     /// The replacement that the keys at hand allow. In a key file it was begun; two keys in a variable only offer it.
     pub fn replacement(&self) -> Option<Replacement> {
         let ring = self.ring.load();
-        ring.next().map(|next| Replacement { from: ring.wrapping().id.clone(), to: next.id.clone() })
+        let (from, to) = match ring.replaced() {
+            // One that failed: what is new is wrapped by the new key already, and the rest has still to be.
+            Some(old) => (old, ring.wrapping()),
+            None => (ring.wrapping(), ring.next()?),
+        };
+        Some(Replacement { from: from.id.clone(), to: to.id.clone() })
     }
 
     /// Whether a replacement was begun, as the key file's folder says.
@@ -55,8 +60,9 @@ impl Vault {
             return Ok(replacement);
         }
         let Source::File(path) = &self.source else { return Err(VaultError::NoNextKey) };
-        let path = key_file::next_of(path);
-        let key = spawn_blocking(move || key_file::create(&path)).await.map_err(|_| VaultError::Interrupted)??;
+        let path = path.clone();
+        let key = spawn_blocking(move || key_file::read_or_create_next(&path)).await;
+        let key = key.map_err(|_| VaultError::Interrupted)??;
         let ring = self.ring.load().with_next(&key);
         self.ring.store(Arc::new(ring));
         self.replacement().ok_or(VaultError::NoNextKey)

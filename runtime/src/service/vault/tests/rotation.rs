@@ -96,6 +96,60 @@ async fn an_interrupted_replacement_goes_on_and_nothing_is_unreadable_meanwhile(
 }
 
 #[tokio::test]
+async fn a_replacement_that_failed_goes_on_with_the_same_key() {
+    let house = House::new();
+    let (vault, sealed) = filled(&house).await;
+    let begun = vault.prepare_replacement().await.unwrap();
+    let next_text = fs::read_to_string(key_file::next_of(&house.file())).unwrap();
+    // A record that does not open, as a full disk would, ends it with an error after some were wrapped anew.
+    let place = format!("{DATA_KEYS}carol");
+    let record = house.store.get(&place).unwrap().unwrap().value.to_vec();
+    house.store.commit(Batch::new().put(&place, "damaged")).await.unwrap();
+    refused(vault.replace_key(|_, _| true).await);
+    assert_eq!(vault.replacement(), Some(begun.clone()), "it is as it was");
+    assert_eq!(vault.prepare_replacement().await.unwrap(), begun);
+    assert_eq!(fs::read_to_string(key_file::next_of(&house.file())).unwrap(), next_text, "the only copy");
+    assert!(!vault.replace_key(|done, _| done < 2).await.unwrap());
+
+    house.store.commit(Batch::new().put(&place, record)).await.unwrap();
+    assert_opens(&house.open().await.unwrap(), &sealed).await;
+    assert_eq!(vault.prepare_replacement().await.unwrap(), begun);
+    assert!(vault.replace_key(|_, _| true).await.unwrap());
+    assert_eq!(wrapped_by(&house), vec![begun.to.clone(); 5]);
+    assert_eq!(fs::read_to_string(house.file()).unwrap(), next_text);
+    assert_eq!((vault.key_id(), vault.replacement()), (begun.to, None));
+    assert_opens(&vault, &sealed).await;
+    assert_opens(&house.open().await.unwrap(), &sealed).await;
+}
+
+#[tokio::test]
+async fn a_next_key_that_is_there_is_not_written_over() {
+    let house = House::new();
+    let (vault, _) = filled(&house).await;
+    let next = key_file::next_of(&house.file());
+    fs::write(&next, "cd".repeat(KEY_LENGTH)).unwrap();
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o600)).unwrap();
+    let to = vault.prepare_replacement().await.unwrap().to;
+    assert_eq!(fs::read_to_string(&next).unwrap(), "cd".repeat(KEY_LENGTH));
+    assert_eq!(house.open().await.unwrap().replacement().unwrap().to, to);
+    assert_eq!(files(&house), ["kek", "kek.next"]);
+}
+
+#[tokio::test]
+async fn two_keys_in_the_environment_still_offer_it_after_it_failed() {
+    let house = House::new();
+    let keys = format!("{},{}", "01".repeat(KEY_LENGTH), "ab".repeat(KEY_LENGTH));
+    let vault = house.open_with(&keys).await.unwrap();
+    let sealed = vault.seal(HERE, 1, SECRET).await.unwrap();
+    let begun = vault.prepare_replacement().await.unwrap();
+    assert!(!vault.replace_key(|_, _| false).await.unwrap());
+    assert_eq!(vault.prepare_replacement().await.unwrap(), begun);
+    assert!(vault.replace_key(|_, _| true).await.unwrap());
+    assert_eq!(vault.open_secret(HERE, &sealed).await.unwrap().expose_secret(), SECRET);
+    assert_eq!((vault.key_id(), vault.replacement()), (begun.to, None));
+}
+
+#[tokio::test]
 async fn an_end_before_the_files_are_swapped_is_made_good_at_the_start() {
     let house = House::new();
     let (vault, sealed) = filled(&house).await;
