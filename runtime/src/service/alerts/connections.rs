@@ -78,7 +78,7 @@ impl Service {
 
     /// Why a connection does not work, as far as is known.
     fn connection_fault(&self, connection: &Connection) -> Option<String> {
-        let refused = || self.is_refused(&connection.id).then(|| "the app refused its credentials (401)".to_owned());
+        let refused = || self.is_refused(&connection.id).then(|| "the app refused its credentials".to_owned());
         self.token_fault(connection).or_else(refused)
     }
 
@@ -146,13 +146,19 @@ fn left_finding(catalog: &Catalog, connection: &Connection) -> Finding {
     }
 }
 
-/// Whether an app refused the credentials, as the SDK's `error_for_status` and its like tell it.
+/// Whether an app refused the credentials, as connectors tell it: by the SDK's code for the status, by the code
+/// `unauthorized` where the app has a status or a name of its own for it, or by the status in the details. A connector
+/// that says `forbidden` knows better than the status: the credentials are good, and may not do this.
 fn is_refusal(error: &GuestError) -> bool {
     let status = || {
         let details: serde_json::Value = serde_json::from_str(error.details.as_deref()?).ok()?;
         details.get("status")?.as_u64()
     };
-    error.code == "http_401" || status() == Some(401)
+    match error.code.as_str() {
+        "http_401" | "unauthorized" => true,
+        "forbidden" => false,
+        _ => status() == Some(401),
+    }
 }
 
 #[cfg(test)]
@@ -161,14 +167,24 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_by_its_code_or_its_status() {
-        let error = |code: &str, details: Option<&str>| {
+        for (code, details, is_refused) in [
+            ("http_401", None, true),
+            ("unauthorized", Some(r#"{"status": 401}"#), true),
+            ("unauthorized", None, true),
+            // Slack answers `invalid_auth` with the status 200, Mailchimp `Invalid_Key` with 500.
+            ("unauthorized", Some(r#"{"status": 200, "error": "invalid_auth"}"#), true),
+            ("unauthorized", Some(r#"{"status": 500, "name": "Invalid_Key"}"#), true),
+            ("no_entry", Some(r#"{"status": 401}"#), true),
+            // Zoho answers `OAUTH_SCOPE_MISMATCH` with the status 401.
+            ("forbidden", Some(r#"{"status": 401}"#), false),
+            ("http_403", Some(r#"{"status": 403}"#), false),
+            ("unavailable", Some(r#"{"status": 500}"#), false),
+            ("broken", Some("401"), false),
+            ("broken", None, false),
+        ] {
             let mut error = GuestError::lasting(code, "no");
             error.details = details.map(Into::into);
-            error
-        };
-        assert!(is_refusal(&error("http_401", None)));
-        assert!(is_refusal(&error("unauthorized", Some(r#"{"status": 401}"#))));
-        assert!(!is_refusal(&error("http_403", Some(r#"{"status": 403}"#))));
-        assert!(!is_refusal(&error("broken", Some("401"))));
+            assert_eq!(is_refusal(&error), is_refused, "{code} {details:?}");
+        }
     }
 }
