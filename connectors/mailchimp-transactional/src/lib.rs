@@ -56,7 +56,7 @@ impl MailchimpTransactional {
             )
             .base_url("${config.api_url}")
             .auth(Auth::body("key", "API key", "/key", key))
-            .verified_by(Verification::new("POST", "/users/ping2").body(json!({})))
+            .verified_by(Verification::new("POST", "/users/ping2").body(json!({})).refused("/name", "Invalid_Key"))
     }
 
     /// Sends a mail. Each recipient has an outcome of its own.

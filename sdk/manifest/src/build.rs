@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Auth, AuthKind, ConfigField, Manifest, Oauth, Placement, SecretField, Verification};
+use crate::{Auth, AuthKind, ConfigField, Manifest, Oauth, Placement, Refused, SecretField, Verification};
 
 impl Manifest {
     /// The manifest of a connector with a name (`[a-z][a-z0-9-]{0,62}`) and a title, and nothing else yet.
@@ -84,7 +84,7 @@ impl Manifest {
 impl Verification {
     /// A request by its method, and path and query below the first base URL.
     pub fn new(http_method: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { http_method: http_method.into(), path: path.into(), body: None, ok: None, account: None }
+        Self { http_method: http_method.into(), path: path.into(), body: None, ok: None, refused: None, account: None }
     }
 
     /// Its JSON body.
@@ -98,6 +98,14 @@ impl Verification {
     #[must_use]
     pub fn ok(mut self, pointer: impl Into<String>) -> Self {
         self.ok = Some(pointer.into());
+        self
+    }
+
+    /// A JSON pointer and the text that stands there where the app refuses the credentials, for apps that tell that
+    /// with another status than 401.
+    #[must_use]
+    pub fn refused(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
+        self.refused = Some(Refused { pointer: pointer.into(), value: value.into() });
         self
     }
 

@@ -217,9 +217,22 @@ pub struct Verification {
     /// A JSON pointer to what must be `true` in the answer, for apps that tell errors with the status 200, e.g. `/ok`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<String>,
+    /// What stands in the answer where the app refuses the credentials, for apps that tell that with another status
+    /// than 401.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// A JSON pointer to what says whose account it is, e.g. `/user/email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+}
+
+/// How an answer says that the credentials are refused, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// A JSON pointer to a text in the answer, e.g. `/name`.
+    pub pointer: String,
+    /// What the text is then, e.g. `Invalid_Key`.
+    pub value: String,
 }
 
 /// One method of a connector.

@@ -206,8 +206,7 @@ mod tests {
         let oauth = || Oauth::code("https://a.example/authorize", "https://a.example/token");
         let old = Pins { oauth: Some(oauth()), ..pins() };
         assert_eq!(old.changes(&old), []);
-        let verification =
-            Some(Verification { http_method: "GET".into(), path: "/me".into(), body: None, ok: None, account: None });
+        let verification = Some(Verification::new("GET", "/me"));
         let mut new = Pins { base_urls: vec!["https://a.example".into()], verification, ..old.clone() };
         assert!(old.keeps_tokens(&new));
         new.oauth = Some(oauth().refresh_url("https://b.example/refresh"));

@@ -137,19 +137,17 @@ fn request(connection: &Connection, verification: &Verification) -> Result<Reque
 /// What an app's answer says about a connection.
 fn judge(verification: &Verification, is_oauth: bool, status: StatusCode, body: &[u8]) -> Found {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let refused = verification.refused.as_ref();
+    let refused =
+        refused.filter(|refused| json.pointer(&refused.pointer).and_then(Value::as_str) == Some(&refused.value));
     let (result, message) = match status {
+        _ if refused.is_some() || status == StatusCode::UNAUTHORIZED => {
+            refusal(is_oauth, refused.map_or("401", |refused| &refused.value))
+        }
         status if status.is_success() => match verification.ok.as_ref().map(|pointer| json.pointer(pointer)) {
             None | Some(Some(Value::Bool(true))) => (TestResult::Valid, "The app took the credentials".to_owned()),
             Some(_) => said_no(&json),
         },
-        StatusCode::UNAUTHORIZED if is_oauth => {
-            let message = "The app refuses the token (401), a new one too. Authorize the connection again: headgate connections authorize";
-            (TestResult::Revoked, message.to_owned())
-        }
-        StatusCode::UNAUTHORIZED => {
-            let message = "The app refuses the credentials (401). Enter them again: headgate connections update";
-            (TestResult::Refused, message.to_owned())
-        }
         StatusCode::FORBIDDEN => {
             let message = "The app knows the credentials, but they may not do this (403). Give them the scope or permission they lack";
             (TestResult::MissingScope, message.to_owned())
@@ -173,6 +171,18 @@ fn judge(verification: &Verification, is_oauth: bool, status: StatusCode, body: 
     Found { result, message, status: Some(status.as_u16()), account }
 }
 
+/// An app that does not take the credentials, and how it says so.
+fn refusal(is_oauth: bool, said: &str) -> (TestResult, String) {
+    if is_oauth {
+        let message = format!(
+            "The app refuses the token ({said}), a new one too. Authorize the connection again: headgate connections authorize"
+        );
+        return (TestResult::Revoked, message);
+    }
+    let message = format!("The app refuses the credentials ({said}). Enter them again: headgate connections update");
+    (TestResult::Refused, message)
+}
+
 /// An app that tells errors with the status 200, as Slack does: `{"ok": false, "error": "token_revoked"}`.
 fn said_no(json: &Value) -> (TestResult, String) {
     let error = shown(json["error"].as_str().unwrap_or("no reason given"));
@@ -194,11 +204,8 @@ mod tests {
     #[test]
     fn an_answer_is_judged_by_its_status_and_by_what_it_says() {
         let verification = |ok: Option<&str>| Verification {
-            http_method: "GET".into(),
-            path: "/me".into(),
-            body: None,
             ok: ok.map(Into::into),
-            account: Some("/user".into()),
+            ..Verification::new("GET", "/me").refused("/name", "Invalid_Key").account("/user")
         };
         for (ok, is_oauth, status, body, result) in [
             (None, false, 200, r#"{"user": "ada"}"#, TestResult::Valid),
@@ -211,6 +218,10 @@ mod tests {
             (Some("/ok"), true, 200, "not JSON", TestResult::Refused),
             (None, false, 401, "", TestResult::Refused),
             (None, true, 401, "", TestResult::Revoked),
+            (None, false, 500, r#"{"name": "Invalid_Key"}"#, TestResult::Refused),
+            (None, true, 500, r#"{"name": "Invalid_Key"}"#, TestResult::Revoked),
+            (None, false, 200, r#"{"name": "Invalid_Key"}"#, TestResult::Refused),
+            (None, false, 500, r#"{"name": "GeneralError"}"#, TestResult::Unreachable),
             (None, true, 403, "", TestResult::MissingScope),
             (None, true, 429, "", TestResult::Unreachable),
             (None, true, 503, "", TestResult::Unreachable),

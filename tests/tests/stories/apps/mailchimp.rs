@@ -35,6 +35,7 @@ async fn mails_are_sent_with_the_key_in_the_body() {
     assert_eq!((code.as_str(), retryable), ("not_found", false));
     assert_eq!(caller.refused("send", json!({"message": {"to": []}})).await.0, "invalid_request");
 
-    caller.connect(connection("md-another-key")).await;
+    let wrong = caller.connect(connection("md-another-key")).await;
+    assert_eq!(caller.test(&wrong).await.0, "refused", "Mailchimp answers a wrong key with the status 500");
     assert_eq!(caller.refused("send", json!({ "message": message })).await.0, "unauthorized");
 }
