@@ -14,8 +14,8 @@ struct Notification {
     subscription_type: String,
     /// Of newer apps: what it happened to; `0-1` is a contact.
     object_type_id: Option<String>,
-    /// The contact's id.
-    object_id: u64,
+    /// The contact's id. Events about several things, such as associations, have none.
+    object_id: Option<u64>,
 }
 
 impl Notification {
@@ -49,7 +49,7 @@ struct Failure {
 fn confirm_lead(event: Event<Vec<Notification>>) -> Result<Answer> {
     let new = event.data.iter().filter(|notification| notification.is_new_contact());
     // HubSpot may say the same twice in one request.
-    let ids: BTreeSet<u64> = new.map(|notification| notification.object_id).collect();
+    let ids: BTreeSet<u64> = new.filter_map(|notification| notification.object_id).collect();
     let (crm, mail) = (hubspot::Client::open("crm")?, gmail::Client::open("mail")?);
     let calls =
         ids.iter().map(|id| crm.calls().get_contact(GetContact::by_id(id.to_string()).with(["email", "firstname"])));
@@ -191,9 +191,21 @@ mod tests {
     }
 
     #[test]
+    fn an_event_about_two_things_is_left_alone() {
+        let _host = host();
+        let association = json!({
+            "subscriptionType": "contact.associationChange",
+            "associationType": "CONTACT_TO_COMPANY",
+            "fromObjectId": 51,
+            "toObjectId": 7
+        });
+        assert_eq!(answer(&[association, notification("contact.creation", 51)]).unwrap()["confirmed"], json!(["51"]));
+    }
+
+    #[test]
     fn an_event_of_another_shape_is_the_senders_fault() {
         let _host = host();
-        let answer = fire(confirm_lead, Event::post(r#"[{"subscriptionType": "contact.creation"}]"#)).unwrap();
+        let answer = fire(confirm_lead, Event::post(r#"[{"objectId": 51}]"#)).unwrap();
         assert_eq!(answer.status, 400);
         assert_eq!(answer.body.json::<Value>().unwrap()["path"], "$[0]");
     }
