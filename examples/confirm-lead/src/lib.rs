@@ -35,7 +35,7 @@ struct Answer {
     confirmed: Vec<String>,
     /// Who has no address, or was deleted meanwhile.
     skipped: Vec<String>,
-    /// Whose mail was not sent, and why.
+    /// For whom something went wrong, and what. Nothing is repeated by itself: this is for a person to read.
     failed: Vec<Failure>,
 }
 
@@ -43,6 +43,32 @@ struct Answer {
 struct Failure {
     contact: String,
     error: String,
+    /// Whether the mail may have been sent all the same.
+    perhaps_sent: bool,
+}
+
+impl Failure {
+    fn new(contact: impl Into<String>, error: &Error, perhaps_sent: bool) -> Self {
+        let failure = Self { contact: contact.into(), error: error.to_string(), perhaps_sent };
+        log::error!("contact {} got no mail, as far as is known: {error}", failure.contact);
+        failure
+    }
+}
+
+/// Whether a mail may have been sent although the call failed: who got no answer, or a half one, does not know. Only a
+/// refusal is certain.
+fn may_have_sent(error: &Error) -> bool {
+    let refusals = [
+        "rate_limited",
+        "quota_exceeded",
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "invalid_request",
+        "invalid_input",
+        "message_too_large",
+    ];
+    !refusals.contains(&error.code.as_str())
 }
 
 #[headgate_sdk::flow]
@@ -56,7 +82,6 @@ fn confirm_lead(event: Event<Vec<Notification>>) -> Result<Answer> {
     let contacts = call_all(calls.collect::<Vec<_>>());
     let mut answer = Answer::default();
     let mut leads = Vec::new();
-    // Everything is read before anything is sent: what fails up to here may be repeated.
     for (id, contact) in ids.iter().zip(contacts) {
         match contact {
             Ok(contact) => match contact.property("email") {
@@ -64,18 +89,13 @@ fn confirm_lead(event: Event<Vec<Notification>>) -> Result<Answer> {
                 None => answer.skipped.push(contact.id),
             },
             Err(error) if error.code == "not_found" => answer.skipped.push(id.to_string()),
-            Err(error) => return Err(error),
+            Err(error) => answer.failed.push(Failure::new(id.to_string(), &error, false)),
         }
     }
     for (contact, message) in leads {
         match mail.send(message) {
             Ok(_) => answer.confirmed.push(contact),
-            Err(error) if answer.confirmed.is_empty() && error.retryable => return Err(error),
-            Err(error) => {
-                // An error would have HubSpot send all events again, and those who have a mail would get a second one.
-                log::error!("contact {contact} got no mail: {error}");
-                answer.failed.push(Failure { contact, error: error.to_string() });
-            }
+            Err(error) => answer.failed.push(Failure::new(contact, &error, may_have_sent(&error))),
         }
     }
     log::info!(
@@ -120,7 +140,8 @@ mod tests {
         })
     }
 
-    /// Contact 51 is Ada, 52 has no address, 53 cannot be written to; there are no others.
+    /// Contact 51 is Ada, 52 has no address, 53 cannot be written to, 54 cannot be read, of the mail to 55 nothing is
+    /// heard; there are no others.
     fn host() -> Host {
         let host = Host::new();
         host.slot("crm").on("get_contact", |input: GetContact| {
@@ -128,6 +149,7 @@ mod tests {
                 Some("51") => json!({"email": "ada@example.com", "firstname": "Ada"}),
                 Some("52") => json!({"email": null}),
                 Some("53") => json!({"email": "full@example.com"}),
+                Some("55") => json!({"email": "slow@example.com"}),
                 Some("54") => return Err(Error::new("rate_limited", "Slowly.").retryable()),
                 _ => return Err(Error::new("not_found", "resource not found")),
             };
@@ -136,6 +158,9 @@ mod tests {
         host.slot("mail").on("send", |message: Send| {
             if message.to == ["full@example.com"] {
                 return Err(Error::new("rate_limited", "Slowly.").retryable());
+            }
+            if message.to == ["slow@example.com"] {
+                return Err(Error::new("timeout", "No answer.").retryable());
             }
             Ok(Sent { id: "18c1".into(), ..Sent::default() })
         });
@@ -177,17 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gets_two_mails_because_of_somebody_else() {
+    fn one_contacts_failure_is_not_the_others() {
         let host = host();
-        let events = [notification("contact.creation", 51), notification("contact.creation", 53)];
-        let done = answer(&events).unwrap();
-        assert_eq!((&done["confirmed"], &done["failed"][0]["contact"]), (&json!(["51"]), &json!("53")));
-
-        // As long as nothing was sent, the sender may try again.
-        assert!(answer(&[notification("contact.creation", 53)]).unwrap_err().retryable);
-        let sent = host.slot("mail").calls().len();
-        assert!(answer(&[notification("contact.creation", 51), notification("contact.creation", 54)]).is_err());
-        assert_eq!(host.slot("mail").calls().len(), sent);
+        let done = answer(&[53, 54, 55, 51].map(|id| notification("contact.creation", id))).unwrap();
+        assert_eq!(done["confirmed"], json!(["51"]));
+        let failed = done["failed"].as_array().unwrap().iter().map(|one| (&one["contact"], &one["perhaps_sent"]));
+        let (no, perhaps) = (json!(false), json!(true));
+        assert_eq!(
+            failed.collect::<Vec<_>>(),
+            [(&json!("54"), &no), (&json!("53"), &no), (&json!("55"), &perhaps)],
+            "only who did not answer may have sent the mail"
+        );
+        assert_eq!(host.slot("mail").calls().len(), 3);
     }
 
     #[test]
