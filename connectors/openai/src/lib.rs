@@ -69,22 +69,52 @@ impl Openai {
         answer::generated(answer::read(answer)?)
     }
 
-    /// Lets a model continue a conversation. Nothing is kept; performing it twice costs twice.
-    #[method(idempotent)]
+    /// Lets a model continue a conversation. Nothing is kept, but performing it twice costs twice.
+    #[method]
     fn create_chat_completion(input: CreateCompletion) -> Result<Completion> {
         answer::read(post("/chat/completions")?.json(&input).send()?)
     }
 
-    /// Turns texts into vectors, in the order of the texts.
-    #[method(idempotent)]
+    /// Turns texts into vectors, in the order of the texts. Performing it twice costs twice. All vectors together may
+    /// have 122,880 numbers: 80 texts at 1,536 numbers each; fails with `invalid_input` beyond that, before it costs
+    /// anything.
+    #[method]
     fn create_embeddings(input: CreateEmbeddings) -> Result<Embeddings> {
-        // Their texts may be long, and so may be the answer: 1,536 numbers for each.
+        check_size(&input)?;
         answer::read(post("/embeddings")?.json(&input).limit(MOST_EMBEDDINGS).send()?)
     }
 }
 
-/// How large the answer with embeddings may be, in bytes.
-const MOST_EMBEDDINGS: usize = 16 * 1024 * 1024;
+/// How many numbers all vectors of a call may have. A number is up to 16 bytes of JSON, and the server takes 2 MiB from
+/// a connector.
+const MOST_NUMBERS: usize = 120 * 1024;
+
+/// How large OpenAI's answer with embeddings may be, in bytes: it writes some numbers with more than 20 digits.
+const MOST_EMBEDDINGS: usize = 8 * 1024 * 1024;
+
+/// Refuses what could not be answered: it would cost all the same.
+fn check_size(input: &CreateEmbeddings) -> Result<()> {
+    let numbers = input.dimensions.map_or_else(|| usual_dimensions(&input.model), |asked| asked as usize).max(1);
+    let most = MOST_NUMBERS / numbers;
+    if input.input.len() <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "There are {} texts, and vectors of {numbers} numbers fit for {most}. Make several calls, or give fewer dimensions.",
+        input.input.len()
+    );
+    Err(Error::new("invalid_input", message))
+}
+
+/// How many numbers a vector of a model has where nothing else was asked for; of an unknown model, as many as the
+/// largest models in use give.
+fn usual_dimensions(model: &str) -> usize {
+    match model {
+        "text-embedding-3-small" | "text-embedding-ada-002" => 1_536,
+        "text-embedding-3-large" => 3_072,
+        _ => 4_096,
+    }
+}
 
 /// A request to the API, for the organization and project of the connection.
 fn post(path: &str) -> Result<http::Request> {

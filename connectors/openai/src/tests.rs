@@ -99,6 +99,32 @@ fn embeds_texts() {
 }
 
 #[test]
+fn what_could_not_be_answered_is_not_sent() {
+    let input = |model: &str, dimensions: Option<u32>, texts: usize| CreateEmbeddings {
+        dimensions,
+        ..CreateEmbeddings::new(model, vec!["food"; texts])
+    };
+    for (model, dimensions, most) in [
+        ("text-embedding-3-small", None, 80),
+        ("text-embedding-3-large", None, 40),
+        ("text-embedding-3-large", Some(256), 480),
+        ("another", None, 30),
+    ] {
+        let host = Host::of::<Openai>();
+        let error = Openai::create_embeddings(input(model, dimensions, most + 1)).unwrap_err();
+        assert_eq!((error.code.as_str(), host.requests().len()), ("invalid_input", 0), "{model}");
+        host.http("POST", &format!("{API}/embeddings")).answer(200, &json!({"data": []}));
+        Openai::create_embeddings(input(model, dimensions, most)).unwrap();
+    }
+    // The longest that numbers can be, in the most vectors that are let through: 2,048 is OpenAI's own limit.
+    for (texts, numbers) in [(80, 1_536), (40, 3_072), (2_048, 60)] {
+        let vector = Embedding { index: 9_999, embedding: vec![-f32::MIN_POSITIVE; numbers] };
+        let all = Embeddings { data: vec![vector; texts], ..Embeddings::default() };
+        assert!(serde_json::to_string(&all).unwrap().len() < 2 * 1024 * 1024, "{texts} of {numbers}");
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let fault =
         |kind: &str, code: Value| json!({"error": {"message": "As it is", "type": kind, "param": null, "code": code}});

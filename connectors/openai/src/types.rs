@@ -222,7 +222,8 @@ pub struct Reply {
 pub struct CreateEmbeddings {
     /// Which model, such as `text-embedding-3-small`.
     pub model: String,
-    /// The texts, up to 2,048 of at most 8,192 tokens each; none may be empty.
+    /// The texts, of at most 8,192 tokens each; none may be empty. How many fit depends on the vectors: 80 at 1,536
+    /// numbers each, 40 at 3,072.
     pub input: Vec<String>,
     /// How many numbers a vector has; the model's choice when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -255,6 +256,6 @@ pub struct Embedding {
     /// Which text, counted from 0.
     #[serde(default)]
     pub index: u32,
-    /// Its numbers.
-    pub embedding: Vec<f64>,
+    /// Its numbers, in the precision in which models give them.
+    pub embedding: Vec<f32>,
 }
