@@ -170,6 +170,7 @@ impl Service {
         let connection = find(&catalog, actor, group, id)?;
         check_unused(&catalog, actor, &connection)?;
         // The provider can be asked only while the tokens are there.
+        self.suspend_tokens(&connection).await?;
         self.end_tokens(connection).await?;
         let mut edit = self.edit(actor, group, Action::DeleteConnection).await?;
         let connection = find(edit.catalog(), actor, group, id)?;

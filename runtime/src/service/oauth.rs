@@ -192,18 +192,12 @@ impl Service {
         self.alert_connection_restored(connection).await
     }
 
-    /// Forgets the tokens; with `revoke` asks the app to revoke them first (RFC 7009), as well as it can.
+    /// Asks the app to revoke tokens that were closed (RFC 7009), as well as it can, and forgets them.
     pub(in crate::service) async fn wipe_tokens(
         self: &Arc<Self>,
         connection: &Connection,
-        revoke: bool,
     ) -> Result<Revoked, ServiceError> {
-        let mut revoked = Revoked::NotOffered;
-        if revoke {
-            // Calls must not find the tokens refused before they find the connection disconnected.
-            self.close_token(connection, false).await?;
-            revoked = self.revoke_tokens(connection).await?;
-        }
+        let revoked = self.revoke_tokens(connection).await?;
         self.close_token(connection, true).await?;
         Ok(revoked)
     }

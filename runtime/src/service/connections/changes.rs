@@ -55,8 +55,12 @@ impl Service {
         check_name_is_free(edit.catalog(), &next)?;
         check_registration(edit.catalog(), &next)?;
         edit.put(Record::Connection(next.clone()));
+        let asks_anew = asks_anew(before.oauth.as_ref(), next.oauth.as_ref());
+        if asks_anew {
+            self.suspend_tokens(&before).await?;
+        }
         edit.save().await?;
-        if asks_anew(before.oauth.as_ref(), next.oauth.as_ref()) {
+        if asks_anew {
             self.end_tokens(before).await?;
             self.forget_credentials(&next).await?;
         } else if !change.secrets.is_empty() {

@@ -44,6 +44,7 @@ impl Service {
             ..Connection::clone(&before)
         });
         edit.put(Record::Connection(next.clone()));
+        self.suspend_tokens(&before).await?;
         edit.save().await?;
         let (revoked, message) = match next.kind {
             ConnectionKind::None => {
@@ -66,14 +67,23 @@ impl Service {
         Ok(Disconnected { connection: self.connection_details(actor, next), revoked, message })
     }
 
-    /// Revokes a connection's tokens, as well as it can, and wipes them. It is finished even when the caller has gone
+    /// Closes a connection's tokens before it is changed so that they are no use any more. If the change comes to nothing,
+    /// the connection has to be authorized again: that is better than the old tokens in the new connection.
+    pub(super) async fn suspend_tokens(self: &Arc<Self>, connection: &Connection) -> Result<(), ServiceError> {
+        match connection.oauth {
+            Some(_) => self.close_token(connection, false).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Revokes a connection's suspended tokens, as well as it can, and wipes them. It is finished even when the caller has gone
     /// away meanwhile.
     pub(super) async fn end_tokens(self: &Arc<Self>, connection: Arc<Connection>) -> Result<Revoked, ServiceError> {
         if connection.oauth.is_none() {
             return Ok(Revoked::NotOffered);
         }
         let service = self.clone();
-        let ending = self.background.spawn(async move { service.wipe_tokens(&connection, true).await });
+        let ending = self.background.spawn(async move { service.wipe_tokens(&connection).await });
         ending.await.map_err(ServiceError::internal("wiping tokens"))?
     }
 }

@@ -49,8 +49,12 @@ impl Service {
             self.check_placed(&next, &BTreeMap::new()).await?;
         }
         edit.put(Record::Connection(next.clone()));
+        let ends = before.oauth.is_some() && needs_authorization(&before, &next);
+        if ends {
+            self.suspend_tokens(&before).await?;
+        }
         edit.save().await?;
-        if before.oauth.is_some() && needs_authorization(&before, &next) {
+        if ends {
             self.end_tokens(before).await?;
             self.forget_credentials(&next).await?;
         }

@@ -129,7 +129,11 @@ impl Service {
     }
 
     /// Marks that the connection was disconnected; with `wipe` takes the tokens away.
-    pub(super) async fn close_token(self: &Arc<Self>, connection: &Connection, wipe: bool) -> Result<(), ServiceError> {
+    pub(in crate::service) async fn close_token(
+        self: &Arc<Self>,
+        connection: &Connection,
+        wipe: bool,
+    ) -> Result<(), ServiceError> {
         for _ in 0..MOST_TRIES {
             let before = self.read_token(connection).await?;
             let kept = before.as_ref().map(|before| before.stored.clone());

@@ -1,15 +1,21 @@
 //! OAuth connections through their life, at an app that gives tokens, refuses them and revokes them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use headgate::domain::id::ConnectionId;
+use headgate::service::access::Actor;
+use headgate::service::{Clock, Service};
+use headgate::settings::Settings;
 use headgate_tests::crm::{Received, StandIn};
 use headgate_tests::{Answer, TestApp};
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, FLOW, Stage, health, path};
+use super::{CONNECTIONS, FLOW, Stage, acme, health, path};
 
 /// Nobody listens there.
 const LOOPBACK: &str = "http://127.0.0.1:9/done";
@@ -80,11 +86,16 @@ fn answer(account: &Shared, request: &Received) -> Response {
 
 impl Consent {
     async fn set() -> Self {
+        Self::with_clock(Arc::new(Timestamp::now)).await
+    }
+
+    async fn with_clock(clock: Clock) -> Self {
         let account = Shared::default();
         let known = account.clone();
         let crm = StandIn::start(move |request| answer(&known, request)).await;
         let exempt = crm.address.to_string();
-        let app = TestApp::with(|settings| settings.egress.allow_private = vec![exempt.parse().unwrap()]).await;
+        let change = |settings: &mut Settings| settings.egress.allow_private = vec![exempt.parse().unwrap()];
+        let app = TestApp::with_clock(clock, change).await;
         app.install("hubspot").await;
         app.publish(FLOW, FLOW).await;
         let (key, trigger) = (app.key("crm").await, app.trigger(FLOW, json!({"description": "deals"})).await);
@@ -243,6 +254,63 @@ async fn other_scopes_want_another_authorization() {
     assert_eq!(consent.stage.patch(&path, json!({ "registration": unknown })).await.status, 404);
     let changed = consent.stage.patch(&path, json!({ "registration": other })).await.json();
     assert_eq!((health(&changed).0.as_str(), &changed["registration"]), ("grey", &other));
+}
+
+/// A clock that looks at a connection whenever it is asked for the time: that a change asks for just before it is durable.
+#[derive(Default)]
+struct Witness {
+    subject: OnceLock<(Arc<Service>, ConnectionId)>,
+    /// By whom the connection was authorized, and its scopes; whether its token was closed.
+    seen: Mutex<Vec<(String, bool)>>,
+    looks: AtomicBool,
+}
+
+impl Witness {
+    fn look(&self) {
+        let Some((service, id)) = self.subject.get() else { return };
+        // Looking asks for the time as well.
+        if self.looks.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let found = service.get_connection(&Actor::system(), &acme(), id).unwrap();
+        let closed = found.expires.is_none() || found.reason.contains("disconnected");
+        self.seen.lock().unwrap().push((format!("{:?}", found.connection.oauth), closed));
+        self.looks.store(false, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_closed_before_a_change_that_makes_them_useless() {
+    for (method, operation, body) in [
+        (Method::POST, "/disconnect", json!({})),
+        (Method::PATCH, "", json!({"scopes": ["write"]})),
+        (Method::POST, "/accept-upgrade", json!({})),
+    ] {
+        let witness = Arc::new(Witness::default());
+        let watching = witness.clone();
+        let consent = Consent::with_clock(Arc::new(move || {
+            watching.look();
+            Timestamp::now()
+        }))
+        .await;
+        let path = consent.connect().await;
+        consent.authorize(&path).await;
+        let mut body = body;
+        if operation == "/accept-upgrade" {
+            let change = |manifest: &mut Value| manifest["auth"][0]["token_url"] = json!("https://other.example/token");
+            consent.stage.upgrade(change).await;
+            body = json!({"upgrade": consent.stage.app.get(&path).await["upgrade"]});
+        }
+        let before = format!("{:?}", consent.stage.service().catalog().connections.values().next().unwrap().oauth);
+        let id = path.rsplit('/').next().unwrap().parse().unwrap();
+        witness.subject.set((consent.stage.service().clone(), id)).ok().unwrap();
+        let request = consent.stage.app.manage(method, &format!("{path}{operation}")).json(&body);
+        assert_eq!(Answer::to(request).await.status, 200, "{operation}");
+        let seen = witness.seen.lock().unwrap().clone();
+        let (old, new): (Vec<_>, Vec<_>) = seen.into_iter().partition(|(oauth, _)| *oauth == before);
+        assert!(old.last().is_some_and(|(_, closed)| *closed), "{operation}: {old:?}");
+        assert!(new.iter().all(|(_, closed)| *closed), "{operation}: {new:?}");
+    }
 }
 
 #[tokio::test]
