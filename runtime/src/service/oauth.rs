@@ -202,17 +202,28 @@ impl Service {
         Ok(revoked)
     }
 
-    /// What may be shown of a connection's token; nothing before the first authorization.
-    pub(in crate::service) fn token_status(&self, connection: &Connection) -> Option<TokenStatus> {
+    /// What may be shown of a connection's token; nothing before the first authorization. The store is read once.
+    pub(in crate::service) fn token_status(
+        &self,
+        connection: &Connection,
+    ) -> Result<Option<TokenStatus>, ServiceError> {
         let holder = self.oauth.holder_of(connection);
-        let held = holder.as_ref().and_then(|holder| holder.stored());
-        let token = match held {
+        let known = holder.as_ref().and_then(|holder| holder.known());
+        let token = match known {
             Some(token) => token,
-            None => self.read_stored(connection).ok()??.0,
+            None => {
+                let token = self.read_stored(connection)?.map(|(token, _)| token);
+                // Nobody would let go of what is held of a connection that was deleted meanwhile.
+                if self.catalog.load().connections.contains_key(&connection.id) {
+                    self.oauth.holder(&connection.id).note_read(token.clone());
+                }
+                token
+            }
         };
+        let Some(token) = token else { return Ok(None) };
         let (last_error, retry_after) = holder.map_or((None, None), |holder| holder.trouble());
         let state = if token.broken.is_some() { TokenState::NeedsAuthorization } else { TokenState::Authorized };
-        Some(TokenStatus {
+        Ok(Some(TokenStatus {
             state,
             reason: token.broken,
             expires: token.expires,
@@ -220,7 +231,7 @@ impl Service {
             scopes: token.scopes,
             last_error,
             retry_after,
-        })
+        }))
     }
 
     /// Lets go of what is held of a deleted connection's token.

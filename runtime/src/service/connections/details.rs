@@ -13,6 +13,7 @@ use crate::domain::user::Email;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
+use crate::service::error::ServiceError;
 use crate::service::oauth::{TokenState, TokenStatus};
 
 /// A connection with what is known of it.
@@ -113,8 +114,10 @@ impl Service {
 
     fn describe(&self, catalog: &Catalog, connection: Arc<Connection>, mut uses: Uses) -> ConnectionDetails {
         let mut record = self.health.get(&connection.id);
-        let token = self.token_status(&connection);
-        let credentials = credentials(&connection, token.as_ref());
+        let (token, credentials) = match self.token_status(&connection) {
+            Ok(token) => (token.clone(), credentials(&connection, token.as_ref())),
+            Err(error) => (None, unreadable(&connection, &error)),
+        };
         let authorizer_left = super::authorizer::has_left(catalog, &connection);
         let ends = catalog.groups.get(&connection.group).is_some_and(|group| group.disconnect_when_authorizer_leaves);
         let refused = self.is_refused(&connection.id);
@@ -168,6 +171,14 @@ pub(super) fn credentials(connection: &Connection, token: Option<&TokenStatus>) 
         }
         _ => Credentials::Absent(format!("It is not authorized. Authorize it: headgate connections authorize {id}")),
     }
+}
+
+/// What is said of a connection whose token cannot be read. The others are told as usual.
+fn unreadable(connection: &Connection, error: &ServiceError) -> Credentials {
+    tracing::error!(connection = %connection.id, error = error as &dyn std::error::Error, "a connection's token cannot be read");
+    Credentials::Ended(
+        "Its stored token cannot be read; the server's log says why. Restore it from a backup, or make another connection: headgate connections create".to_owned(),
+    )
 }
 
 fn scopes(

@@ -62,7 +62,8 @@ impl Service {
     }
 
     async fn try_out(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<Found, ServiceError> {
-        if let Credentials::Absent(remedy) = details::credentials(connection, self.token_status(connection).as_ref()) {
+        let token = self.token_status(connection)?;
+        if let Credentials::Absent(remedy) = details::credentials(connection, token.as_ref()) {
             return Ok(Found::new(TestResult::NotConnected, remedy));
         }
         let Some(verification) = &connection.pins.verification else {
@@ -90,7 +91,7 @@ impl Service {
             Err(error) => return Ok(Found::new(TestResult::Unreachable, format!("The app gave no answer: {error}"))),
         };
         // Where the app refused the token, it was renewed meanwhile, or could not be.
-        let token = self.token_status(connection);
+        let token = self.token_status(connection)?;
         if let Credentials::Ended(remedy) = details::credentials(connection, token.as_ref()) {
             let ended = token.and_then(|token| token.expires).is_some_and(|end| end <= self.now());
             let result = if ended { TestResult::Expired } else { TestResult::Revoked };

@@ -28,16 +28,22 @@ impl Service {
     /// The connections of a flow in an environment that cannot be used. Whatever starts a flow looks here first.
     ///
     /// A slot that leads to no connection there is not among them: which slots a flow uses is known when it runs.
-    pub(in crate::service) fn unusable_connections(&self, flow: &Flow, environment: &Environment) -> Vec<Unusable> {
+    pub(in crate::service) fn unusable_connections(
+        &self,
+        flow: &Flow,
+        environment: &Environment,
+    ) -> Result<Vec<Unusable>, ServiceError> {
         let catalog = self.catalog();
         let slots = flow.slots.get(environment).into_iter().flatten();
         let bound = slots.filter_map(|(slot, id)| Some((slot, catalog.connections.get(id)?)));
         let ours = bound.filter(|(_, found)| found.group == flow.group && found.environment == *environment);
-        ours.filter_map(|(slot, connection)| {
-            let (cause, remedy) = self.trouble(connection)?;
-            Some(Unusable { slot: slot.clone(), connection: connection.clone(), cause, remedy })
-        })
-        .collect()
+        let unusable = ours.map(|(slot, connection)| {
+            let trouble = self.trouble(connection)?;
+            let unusable =
+                |(cause, remedy)| Unusable { slot: slot.clone(), connection: connection.clone(), cause, remedy };
+            Ok(trouble.map(unusable))
+        });
+        unusable.filter_map(Result::transpose).collect()
     }
 
     /// Refuses to start a flow whose connections cannot be used.
@@ -46,26 +52,25 @@ impl Service {
         flow: &Flow,
         environment: &Environment,
     ) -> Result<(), ServiceError> {
-        match self.unusable_connections(flow, environment).into_iter().next() {
+        match self.unusable_connections(flow, environment)?.into_iter().next() {
             Some(unusable) => Err(ServiceError::ConnectionUnusable(Box::new(unusable))),
             None => Ok(()),
         }
     }
 
     /// Why a connection cannot be used, and what to do.
-    fn trouble(&self, connection: &Connection) -> Option<(String, String)> {
+    fn trouble(&self, connection: &Connection) -> Result<Option<(String, String)>, ServiceError> {
         let id = &connection.id;
         let Some(oauth) = &connection.pins.oauth else {
             let wiped = connection.kind == ConnectionKind::ApiKey && connection.secrets.is_empty();
-            return wiped.then(|| {
-                (
-                    "it was disconnected".to_owned(),
-                    format!("Give it its secrets again: headgate connections update {id}"),
-                )
-            });
+            let trouble = || {
+                let remedy = format!("Give it its secrets again: headgate connections update {id}");
+                ("it was disconnected".to_owned(), remedy)
+            };
+            return Ok(wiped.then(trouble));
         };
         let authorize = || format!("Authorize it: headgate connections authorize {id}");
-        match self.token_status(connection) {
+        let trouble = match self.token_status(connection)? {
             // With client credentials the first call asks for the first token.
             None if oauth.grant == OauthGrant::ClientCredentials => None,
             None => Some(("nobody has authorized it yet".to_owned(), authorize())),
@@ -73,6 +78,7 @@ impl Service {
                 Some((status.reason.unwrap_or_else(|| "it has to be authorized again".to_owned()), authorize()))
             }
             Some(_) => None,
-        }
+        };
+        Ok(trouble)
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Holder {
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
+    /// What the store held before there was a token in memory; absent before somebody looked.
+    read: Option<Option<StoredToken>>,
     renewal: Option<Renewing>,
     trouble: Option<Trouble>,
     /// When an app refused the newest token last.
@@ -78,9 +80,18 @@ impl Holder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The token, if it is in memory.
-    pub(super) fn stored(&self) -> Option<StoredToken> {
-        self.state().token.as_ref().map(|token| token.stored.clone())
+    /// The token as it is stored, or that there is none; absent when only the store knows.
+    pub(super) fn known(&self) -> Option<Option<StoredToken>> {
+        let state = self.state();
+        match &state.token {
+            Some(token) => Some(Some(token.stored.clone())),
+            None => state.read.clone(),
+        }
+    }
+
+    /// Notes what the store holds. A token in memory is newer: whatever changes a token puts it there.
+    pub(super) fn note_read(&self, token: Option<StoredToken>) {
+        self.state().read = Some(token);
     }
 
     /// Begins anew: somebody authorized the connection, or disconnected it.
@@ -102,6 +113,7 @@ impl State {
     fn take_up(&mut self, token: Arc<Token>) {
         if self.token.as_ref().is_none_or(|held| held.version < token.version) {
             self.token = Some(token);
+            self.read = None;
         }
     }
 }

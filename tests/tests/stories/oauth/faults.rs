@@ -4,6 +4,7 @@ use headgate::store::{Batch, Database, Options};
 use headgate_tests::canary::Canary;
 use headgate_tests::oauth::{CLIENT_SECRET, Mood, Oauth};
 use headgate_tests::process::Process;
+use headgate_tests::records::tampered;
 use headgate_tests::{Hostile, logs};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -165,4 +166,22 @@ async fn an_answer_that_tells_a_secret_back_is_not_used() {
     house.oauth.be(Mood::Answers(200, echo.to_string()));
     let error = house.call("me").await["error"].take();
     assert!(error["message"].as_str().unwrap().contains("holds the client's secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_token_is_told_as_what_it_is() {
+    logs::capture();
+    let house = House::open("oauth_advanced", |_| {}).await;
+    house.works().await;
+    let (key, path) = (format!("oauth-token/acme/{}", house.connection), house.path());
+    let House { hostile: Hostile { app, key: api_key, trigger }, connection, .. } = house;
+    let app = tampered(app, move |_| Batch::new().put(key, "{\"generation\": \"")).await;
+    let hostile = Hostile::again(app, api_key, trigger);
+    let refused = hostile.call("me", json!({})).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (500, &json!("internal")), "{}", refused.body);
+    let view = hostile.app.get(&path).await;
+    let reason = view["health_reason"].as_str().unwrap();
+    assert!(view["health"] == "red" && reason.contains("cannot be read"), "{view}");
+    let lines = logs::lines_with(&["token cannot be read", &connection]);
+    assert!(!lines.is_empty(), "it is logged");
 }
