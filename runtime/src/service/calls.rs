@@ -29,24 +29,34 @@ const POISONED: &str = "nothing panics while it holds the run's records";
 /// A connection a flow has opened.
 struct Opened {
     slot: String,
+    /// The connection as it was then.
     connection: Arc<Connection>,
-    /// What its calls were granted, with a token each: the newest is the last.
-    grants: Mutex<Vec<Arc<Grant>>>,
+    /// What its calls were granted: the newest is the last.
+    grants: Mutex<Vec<Granted>>,
+}
+
+/// What a call was granted, and of which state of its connection.
+#[derive(Clone)]
+struct Granted {
+    connection: Arc<Connection>,
+    grant: Arc<Grant>,
 }
 
 impl Opened {
-    fn granted(&self) -> Vec<Arc<Grant>> {
+    fn granted(&self) -> Vec<Granted> {
         self.grants.lock().expect(POISONED).clone()
     }
 
     /// Keeps a grant, so that the run's records are redacted of it; answers the one that is kept.
-    fn keep(&self, grant: Grant) -> Arc<Grant> {
+    fn keep(&self, connection: &Arc<Connection>, grant: Grant) -> Arc<Grant> {
         let mut grants = self.grants.lock().expect(POISONED);
-        if let Some(known) = grants.iter().find(|known| known.generation == grant.generation) {
-            return known.clone();
+        let same =
+            |known: &&Granted| Arc::ptr_eq(&known.connection, connection) && known.grant.generation == grant.generation;
+        if let Some(known) = grants.iter().find(same) {
+            return known.grant.clone();
         }
         let grant = Arc::new(grant);
-        grants.push(grant.clone());
+        grants.push(Granted { connection: connection.clone(), grant: grant.clone() });
         grant
     }
 }
@@ -55,14 +65,15 @@ impl Opened {
 struct CallRenewal {
     service: Arc<Service>,
     opened: Arc<Opened>,
+    connection: Arc<Connection>,
 }
 
 impl Renewal for CallRenewal {
     fn renew<'a>(&'a self, refused: &'a Arc<Grant>) -> BoxFuture<'a, Option<Arc<Grant>>> {
         async move {
             // Why there are none was logged, and stands with the connection.
-            let grant = self.service.grant_after_refusal(&self.opened.connection, refused.generation).await.ok()?;
-            Some(self.opened.keep(grant))
+            let grant = self.service.grant_after_refusal(&self.connection, refused.generation).await.ok()?;
+            Some(self.opened.keep(&self.connection, grant))
         }
         .boxed()
     }
@@ -136,17 +147,38 @@ impl RunCalls {
 
     /// Whatever the run's calls were granted so far.
     fn grants(&self) -> Vec<Arc<Grant>> {
-        self.opened.lock().expect(POISONED).iter().flat_map(|opened| opened.granted()).collect()
+        self.opened
+            .lock()
+            .expect(POISONED)
+            .iter()
+            .flat_map(|opened| opened.granted())
+            .map(|granted| granted.grant)
+            .collect()
+    }
+
+    /// The connection as it is now: it may have been disconnected, deleted or changed since the run opened it.
+    fn present(&self, opened: &Opened) -> Result<Arc<Connection>, GuestError> {
+        let then = &opened.connection;
+        let message = match self.service.catalog.load().connections.get(&then.id) {
+            None => format!("the connection \"{}\" was deleted; bind the slot to another one", then.name),
+            Some(now) if now.is_disconnected() => format!(
+                "the connection \"{}\" is disconnected; enter its secrets again: headgate connections update {} --secret NAME",
+                now.name, now.id
+            ),
+            Some(now) => return Ok(now.clone()),
+        };
+        Err(GuestError::lasting("connection_broken", message))
     }
 
     /// What a call is granted: what the one before was, while that is still what there is.
-    async fn granted(&self, opened: &Opened) -> Result<Arc<Grant>, OauthError> {
+    async fn granted(&self, opened: &Opened, connection: &Arc<Connection>) -> Result<Arc<Grant>, OauthError> {
         if let Some(last) = opened.granted().pop()
-            && self.service.is_current(&opened.connection, last.generation).await?
+            && Arc::ptr_eq(&last.connection, connection)
+            && self.service.is_current(connection, last.grant.generation).await?
         {
-            return Ok(last);
+            return Ok(last.grant);
         }
-        Ok(opened.keep(self.service.grant(&opened.connection).await?))
+        Ok(opened.keep(connection, self.service.grant(connection).await?))
     }
 
     async fn perform(
@@ -161,15 +193,8 @@ impl RunCalls {
             GuestError::passing("internal", "the server could not perform the call; its log says why")
         };
         self.journal.begin_step().await.map_err(internal)?;
-        let connection = &opened.connection;
-        if connection.is_disconnected() {
-            let message = format!(
-                "the connection \"{}\" is disconnected; enter its secrets again: headgate connections update {} --secret NAME",
-                connection.name, connection.id
-            );
-            return Err(GuestError::lasting("connection_broken", message));
-        }
-        let grant = self.granted(opened).await.map_err(|error| match error {
+        let connection = &self.present(opened)?;
+        let grant = self.granted(opened, connection).await.map_err(|error| match error {
             OauthError::Internal(error) => internal(ServiceError::internal("granting a call")(error)),
             error => not_granted(connection, &error),
         })?;
@@ -182,7 +207,8 @@ impl RunCalls {
         })?;
         self.check_scopes(connection, &connector.manifest, method)?;
         let module = self.service.connector_module(&connector.digest).await.map_err(internal)?;
-        let renewal = CallRenewal { service: self.service.clone(), opened: opened.clone() };
+        let renewal =
+            CallRenewal { service: self.service.clone(), opened: opened.clone(), connection: connection.clone() };
         let renewal = connection.pins.oauth.is_some().then(|| Arc::new(renewal) as Arc<dyn Renewal>);
         let result = self.service.wasm.invoke(&module, method, input, grant, renewal, run).await;
         result.map_err(|error| call_error(run, connector.name.as_str(), error))

@@ -7,6 +7,7 @@ use headgate::store::Batch;
 use headgate_tests::canary::Canary;
 use headgate_tests::canary::memory::linear_memories;
 use headgate_tests::crm::StandIn;
+use headgate_tests::held::Held;
 use headgate_tests::records::{records, tampered};
 use headgate_tests::{Answer, Hostile};
 use reqwest::Method;
@@ -112,6 +113,40 @@ async fn a_flow_with_an_unusable_connection_is_not_started() {
     assert_not_started(disconnected().await, "app", "it was disconnected", update).await;
     let authorize = "headgate connections authorize con_";
     assert_not_started(unauthorized().await, "account", "nobody has authorized it yet", authorize).await;
+}
+
+#[tokio::test]
+async fn a_run_under_way_finds_its_connection_as_it_is_now() {
+    const NEW: &str = "pat-of-the-gates-after-91ae";
+    for (method, operation, body, credentials, code) in [
+        (Method::POST, "/disconnect", json!({}), vec![TOKEN], Some("connection_broken")),
+        (Method::PATCH, "", json!({"secrets": {"token": NEW}}), vec![TOKEN, NEW], None),
+        (Method::DELETE, "", json!({}), vec![TOKEN], Some("connection_broken")),
+    ] {
+        let app = Held::start().await;
+        let exempt = app.address.to_string().parse().unwrap();
+        let hostile = Hostile::start(|settings| settings.egress.allow_private = vec![exempt]).await;
+        let url = format!("http://{}", app.address);
+        let made = hostile.connect("hostile-connector", connection("app", &url)).await;
+        let input = json!({"url": url});
+        let order = json!({"do": "call", "slot": "app", "method": "fetch", "input": input, "then": ["fetch", input]});
+        let change = async {
+            app.asked(1).await;
+            if method == Method::DELETE {
+                hostile.app.put("/groups/acme/flows/hostile/slots/app", json!({"connection": null})).await;
+            }
+            let path = format!("/groups/acme/connections/{}{operation}", made["id"].as_str().unwrap());
+            let answer = Answer::to(hostile.app.manage(method.clone(), &path).json(&body)).await;
+            assert!((200..300).contains(&answer.status), "{}", answer.text());
+            app.release();
+        };
+        let (ended, ()) = tokio::join!(hostile.order(order), change);
+        let credentials: Vec<_> = credentials.iter().map(|token| format!("Bearer {token}")).collect();
+        assert_eq!(app.credentials(), credentials, "{}", ended.body);
+        let steps = &ended.run["steps"];
+        assert_eq!(steps[0]["error"], Value::Null, "{method}: {steps}");
+        assert_eq!(steps[1]["error"]["code"].as_str(), code, "{method}: {steps}");
+    }
 }
 
 async fn answered(what: &'static str, request: reqwest::RequestBuilder) -> (&'static str, u16, Value) {
