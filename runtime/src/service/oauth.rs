@@ -21,7 +21,7 @@ use crate::domain::oauth::Refusal;
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::wasm::egress::GuardedClient;
-use renewal::Holder;
+use renewal::{Holder, broken};
 
 pub use kept::token_key;
 
@@ -222,10 +222,11 @@ impl Service {
         };
         let Some(token) = token else { return Ok(None) };
         let (last_error, retry_after) = holder.map_or((None, None), |holder| holder.trouble());
-        let state = if token.broken.is_some() { TokenState::NeedsAuthorization } else { TokenState::Authorized };
+        let reason = broken(connection, &token);
+        let state = if reason.is_some() { TokenState::NeedsAuthorization } else { TokenState::Authorized };
         Ok(Some(TokenStatus {
             state,
-            reason: token.broken,
+            reason,
             expires: token.expires,
             refreshed: token.obtained,
             scopes: token.scopes,

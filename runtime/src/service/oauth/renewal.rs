@@ -201,7 +201,7 @@ impl Service {
         {
             return known(Ok(token.clone()));
         }
-        if let Some(broken) = state.token.as_ref().and_then(|token| token.stored.broken.clone()) {
+        if let Some(broken) = state.token.as_ref().and_then(|token| broken(connection, &token.stored)) {
             return known(Err(OauthError::needs_authorization(connection, broken)));
         }
         if let Some(renewal) = state.renewal.as_ref().filter(|renewal| !renewal.task.is_finished()) {
@@ -272,7 +272,8 @@ impl Service {
     async fn renew_now(self: &Arc<Self>, connection: &Connection, generation: u64) -> Outcome {
         let before = self.read_token(connection).await?;
         if let Some(token) = &before
-            && (token.stored.broken.is_some() || token.stored.generation > generation)
+            && (broken(connection, &token.stored).is_some()
+                || (token.stored.generation > generation && token.stored.is_usable(self.now())))
         {
             return self.found(connection, token.clone());
         }
@@ -296,7 +297,8 @@ impl Service {
         };
         match self.request_tokens(connection, request).await {
             Ok(tokens) => self.keep_renewed(connection, before, &tokens).await,
-            Err(OauthError::Refused(refusal)) if refusal.is_final() => {
+            // Nobody consented to client credentials, so nobody can do so again.
+            Err(OauthError::Refused(refusal)) if refusal.is_final() && !connection.is_client_credentials() => {
                 // Somebody else may have renewed it meanwhile, so that what was refused is only old.
                 let version = before.as_ref().map(|before| before.version);
                 let now = self.read_stored(connection)?.map(|(_, version)| version);
@@ -347,7 +349,7 @@ impl Service {
 
     fn found(&self, connection: &Connection, token: Arc<Token>) -> Outcome {
         self.oauth.holder(&connection.id).state().take_up(token.clone());
-        match &token.stored.broken {
+        match broken(connection, &token.stored) {
             Some(reason) => Err(OauthError::needs_authorization(connection, reason)),
             None if token.stored.is_usable(self.now()) => Ok(token),
             None => {
@@ -403,8 +405,13 @@ impl Service {
     pub(in crate::service) fn token_fault(&self, connection: &Connection) -> Option<String> {
         let holder = self.oauth.holder_of(connection)?;
         let state = holder.state();
-        let broken = state.token.as_ref().and_then(|token| token.stored.broken.clone());
+        let broken = state.token.as_ref().and_then(|token| broken(connection, &token.stored));
         let trouble = state.trouble.as_ref().filter(|trouble| trouble.failures >= ALERT_AFTER);
         broken.or_else(|| trouble.map(|trouble| trouble.error.to_string()))
     }
+}
+
+/// Why only a person can help. With client credentials nobody has to: a token that is no use gives way to the next.
+pub(super) fn broken(connection: &Connection, stored: &StoredToken) -> Option<String> {
+    stored.broken.clone().filter(|_| !connection.is_client_credentials())
 }

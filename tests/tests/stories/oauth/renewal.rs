@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use headgate_tests::Answer;
 use headgate_tests::oauth::Mood;
 use jiff::SignedDuration;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
@@ -30,6 +32,42 @@ async fn client_credentials_become_a_token_when_it_is_needed() {
     let house = house.restart().await;
     house.works().await;
     assert_eq!(house.oauth.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn client_credentials_become_another_token_when_the_connection_changes() {
+    let house = House::open("client_credentials", |_| {}).await;
+    house.works().await;
+    let change = house.app().manage(Method::PATCH, &house.path()).json(&json!({"scopes": ["write"]}));
+    let changed = Answer::to(change).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    assert_ne!(changed.json()["health"], "red", "{}", changed.text());
+    assert_eq!(house.oauth.revoked(), ["access-1-of-the-story"]);
+    house.works().await;
+    assert_eq!(house.oauth.requests()[1]["scope"], "read write");
+    let house = house.restart().await;
+    house.works().await;
+    assert_eq!(house.oauth.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn client_credentials_that_are_refused_are_tried_again_later() {
+    let house = House::open("client_credentials", |_| {}).await;
+    for token in [None, Some(1)] {
+        house.oauth.be(Mood::Answers(400, r#"{"error": "invalid_grant"}"#.into()));
+        for _ in 0..5 {
+            let error = house.call("me").await["error"].take();
+            assert_eq!(error["code"], "connection_unavailable", "after {token:?}: {error}");
+            assert!(error["message"].as_str().unwrap().contains("invalid_grant"), "{error}");
+            house.clock.forward(SignedDuration::from_mins(16));
+        }
+        let open = |alerts: &Value| alerts[0]["kind"] == "connection_broken" && alerts[0]["state"] == "open";
+        house.app().until(ALERTS, open).await;
+        house.oauth.be(Mood::Well);
+        house.works().await;
+        house.app().until(ALERTS, |alerts| alerts[0]["state"] == "closed").await;
+        house.clock.forward(SignedDuration::from_hours(2));
+    }
 }
 
 #[tokio::test]
