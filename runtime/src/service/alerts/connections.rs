@@ -20,7 +20,8 @@ const BROKEN_AFTER: u32 = 2;
 
 /// The connections that were broken when the server ended.
 pub(super) fn refused_before<'a>(causes: impl Iterator<Item = &'a Cause>) -> HashMap<ConnectionId, u32> {
-    let broken = causes.filter_map(|cause| match &cause.subject {
+    let broken = causes.filter(|cause| cause.kind == AlertKind::ConnectionBroken);
+    let broken = broken.filter_map(|cause| match &cause.subject {
         Subject::Connection(connection) => Some((connection.clone(), BROKEN_AFTER)),
         _ => None,
     });
@@ -164,6 +165,18 @@ fn is_refusal(error: &GuestError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_whose_authorizer_left_is_not_broken() {
+        let cause = |kind, connection: &str| Cause {
+            group: None,
+            kind,
+            subject: Subject::Connection(connection.parse().unwrap()),
+        };
+        let (left, refused) = (format!("con_{}", "a".repeat(20)), format!("con_{}", "b".repeat(20)));
+        let causes = [cause(AlertKind::AuthorizerLeft, &left), cause(AlertKind::ConnectionBroken, &refused)];
+        assert_eq!(refused_before(causes.iter()), HashMap::from([(refused.parse().unwrap(), BROKEN_AFTER)]));
+    }
 
     #[test]
     fn a_refusal_is_known_by_its_code_or_its_status() {
