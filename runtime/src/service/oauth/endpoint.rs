@@ -92,7 +92,13 @@ impl Service {
         // The refresh token first: it is the one that lasts, and with it many apps revoke what came of it.
         for (field, sealed) in [("refresh_token", &stored.refresh), ("access_token", &stored.access)] {
             let Some(sealed) = sealed else { continue };
-            let token = self.open_token(connection, field, sealed).await?;
+            let token = match self.open_token(connection, field, sealed).await {
+                Ok(token) => token,
+                Err(error) => {
+                    tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "a token cannot be revoked");
+                    return Ok(Revoked::Failed("the token does not open here".to_owned()));
+                }
+            };
             let answer = self.ask(connection, oauth, url, about(&token, field)).await;
             let failed = match answer {
                 Ok(answer) if (200..300).contains(&answer.status) => None,

@@ -60,11 +60,12 @@ impl Service {
     pub(super) async fn swap_token(
         &self,
         connection: &Connection,
-        before: Option<&Token>,
+        before: Option<(&StoredToken, Sequence)>,
         tokens: &Tokens,
         keep: bool,
     ) -> Result<Arc<Token>, Swap> {
-        let generation = before.map_or(0, |before| before.stored.generation) + 1;
+        let (before, version) = before.unzip();
+        let generation = before.map_or(0, |before| before.generation) + 1;
         let seal = async |field, secret: &SecretString| {
             // The version is bound to the ciphertext. There are no 4 billion tokens of one connection.
             let version = u32::try_from(generation).unwrap_or(u32::MAX);
@@ -73,30 +74,30 @@ impl Service {
         };
         let refresh = match &tokens.refresh {
             Some(refresh) => Some(seal("refresh_token", refresh).await?),
-            None => before.filter(|_| keep).and_then(|before| before.stored.refresh.clone()),
+            None => before.filter(|_| keep).and_then(|before| before.refresh.clone()),
         };
         // An answer that tells no scopes to a refresh means those from before (RFC 6749, section 6).
         let scopes = tokens.scopes.clone();
-        let scopes = scopes.or_else(|| before.filter(|_| keep).and_then(|before| before.stored.scopes.clone()));
+        let scopes = scopes.or_else(|| before.filter(|_| keep).and_then(|before| before.scopes.clone()));
         let access = Some(seal("access_token", &tokens.access).await?);
         let mut stored = StoredToken { generation, access, refresh, scopes, ..StoredToken::none(self.now()) };
         stored.set_expiry(tokens.expires, chance());
         let access = AccessToken { secret: tokens.access.clone(), generation };
-        self.swap(connection, before, stored, Some(access)).await
+        self.swap(connection, version, stored, Some(access)).await
     }
 
-    /// Puts a token in the place of `before`, of a connection that still exists.
+    /// Puts a token in the place of what the commit `before` wrote, of a connection that still exists.
     pub(super) async fn swap(
         &self,
         connection: &Connection,
-        before: Option<&Token>,
+        before: Option<Sequence>,
         stored: StoredToken,
         access: Option<AccessToken>,
     ) -> Result<Arc<Token>, Swap> {
         let key = token_key(connection);
         let batch = Batch::new().require_present(Record::Connection(Arc::new(connection.clone())).key());
         let batch = match before {
-            Some(before) => batch.require_version(&key, before.version),
+            Some(before) => batch.require_version(&key, before),
             None => batch.require_absent(&key),
         };
         match self.store.commit(batch.put(key, encode(&stored))).await {
@@ -113,9 +114,11 @@ impl Service {
         tokens: Tokens,
     ) -> Result<(), ServiceError> {
         for _ in 0..MOST_TRIES {
-            let before = self.read_token(connection).await?;
+            // It need not open: whoever authorizes has other tokens.
+            let before = self.read_stored(connection)?;
+            let before = before.as_ref().map(|(stored, version)| (stored, *version));
             // The refresh token from before may be of another account.
-            match self.swap_token(connection, before.as_deref(), &tokens, false).await {
+            match self.swap_token(connection, before, &tokens, false).await {
                 Ok(token) => {
                     self.publish_token(connection, token);
                     self.oauth.holder(&connection.id).forget_trouble();
@@ -135,8 +138,7 @@ impl Service {
         wipe: bool,
     ) -> Result<(), ServiceError> {
         for _ in 0..MOST_TRIES {
-            let before = self.read_token(connection).await?;
-            let kept = before.as_ref().map(|before| before.stored.clone());
+            let (kept, before) = self.read_stored(connection)?.unzip();
             let kept = kept.unwrap_or_else(|| StoredToken::none(self.now()));
             let mut stored =
                 StoredToken { generation: kept.generation + 1, broken: Some(DISCONNECTED.to_owned()), ..kept };
@@ -144,7 +146,7 @@ impl Service {
                 (stored.access, stored.refresh) = (None, None);
                 (stored.expires, stored.due, stored.scopes) = (None, None, None);
             }
-            match self.swap(connection, before.as_deref(), stored, None).await {
+            match self.swap(connection, before, stored, None).await {
                 Ok(token) => {
                     self.publish_token(connection, token);
                     self.oauth.holder(&connection.id).forget_trouble();

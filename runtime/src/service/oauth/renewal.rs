@@ -320,7 +320,8 @@ impl Service {
         tokens: &Tokens,
     ) -> Outcome {
         loop {
-            match self.swap_token(connection, before.as_deref(), tokens, true).await {
+            let replaced = before.as_ref().map(|before| (&before.stored, before.version));
+            match self.swap_token(connection, replaced, tokens, true).await {
                 Ok(token) => {
                     self.publish_token(connection, token.clone());
                     return Ok(token);
@@ -362,7 +363,7 @@ impl Service {
     async fn give_up(self: &Arc<Self>, connection: &Connection, before: Option<&Token>, reason: &str) -> Outcome {
         if let Some(before) = before {
             let stored = StoredToken { broken: Some(reason.to_owned()), ..before.stored.clone() };
-            match self.swap(connection, Some(before), stored, before.access.clone()).await {
+            match self.swap(connection, Some(before.version), stored, before.access.clone()).await {
                 Ok(token) => self.oauth.holder(&connection.id).state().take_up(token),
                 Err(Swap::Conflict) => return self.found_instead(connection).await,
                 Err(Swap::Failed(error)) => return Err(error.into()),
@@ -389,7 +390,9 @@ impl Service {
             Ok(expires) => {
                 let mut stored = token.stored.clone();
                 stored.set_expiry(expires, chance());
-                self.swap(&connection, Some(&token), stored, token.access.clone()).await.map_err(OauthError::from)
+                self.swap(&connection, Some(token.version), stored, token.access.clone())
+                    .await
+                    .map_err(OauthError::from)
             }
             Err(error) => Err(error),
         };

@@ -5,8 +5,9 @@ use headgate_tests::canary::Canary;
 use headgate_tests::oauth::{CLIENT_SECRET, Mood, Oauth};
 use headgate_tests::process::Process;
 use headgate_tests::records::tampered;
-use headgate_tests::{Hostile, logs};
+use headgate_tests::{Answer, Hostile, logs};
 use jiff::SignedDuration;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ALERTS, House, broken};
@@ -153,6 +154,11 @@ async fn a_token_that_was_copied_onto_another_connection_does_not_open() {
     let call = json!({"do": "call", "slot": "other", "method": "me", "input": {}});
     let answer: Value = server.fire(&trigger, &key, &call).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"]["code"], "internal", "{answer}");
+    // It can be taken away all the same.
+    let disconnect = server.manage(Method::POST, &format!("/groups/acme/connections/{other}/disconnect"));
+    let done = Answer::to(disconnect).await.json();
+    assert_eq!(done["revoked"], false, "{done}");
+    assert!(done["message"].as_str().unwrap().contains("does not open here"), "{done}");
     server.signal("TERM").await;
     let said = server.ended().await.said;
     assert!(said.contains(&format!("access_token of {other} does not open")), "{said}");
