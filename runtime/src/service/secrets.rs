@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::domain::permission::Action;
 use crate::service::Service;
 use crate::service::access::Actor;
+use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::record::decode;
 use crate::service::vault::{Replacement, VaultError};
@@ -89,30 +90,39 @@ impl Service {
 
     /// Begins to replace the key-encryption key, or goes on with it. It is done in the background.
     pub async fn rotate_secrets(self: &Arc<Self>, actor: &Actor) -> Result<SecretsStatus, ServiceError> {
-        let mut edit = self.edit_server(actor, Action::RotateSecrets).await?;
+        let edit = self.edit_server(actor, Action::RotateSecrets).await?;
         if !self.rotation.begin() {
             let message = "A rotation is under way. See how far it is: headgate secrets show";
             return Err(ServiceError::Conflict(message.to_owned()));
         }
-        let prepared = async {
-            let Replacement { from, to } = self.vault.prepare_replacement().await.map_err(|error| match error {
-                VaultError::NoNextKey => ServiceError::Conflict(format!("The key cannot be replaced: {error}")),
-                error => ServiceError::internal("making a key-encryption key")(error),
-            })?;
-            let before = self.newest_rotation()?;
-            // One that was interrupted goes on under its own entry.
-            if !before.as_ref().is_some_and(|before| before.to == to && before.finished.is_none()) {
-                let rotation = Rotation { from, to, started: self.now(), finished: None };
-                edit.put_value(NEWEST, before.map_or(Value::Null, |before| json!(before)), json!(rotation));
-            }
-            edit.save().await
-        };
-        if let Err(error) = prepared.await {
+        // A caller who goes away must not leave it begun with nobody at work.
+        let begun = self.background.spawn(self.clone().begin_rotation(edit));
+        begun.await.map_err(ServiceError::internal("beginning a rotation"))??;
+        self.status_of_secrets()
+    }
+
+    async fn begin_rotation(self: Arc<Self>, edit: Edit) -> Result<(), ServiceError> {
+        if let Err(error) = self.prepare_rotation(edit).await {
             self.rotation.end(Some(error.to_string()));
             return Err(error);
         }
         self.background.spawn(self.clone().replace_key());
-        self.status_of_secrets()
+        Ok(())
+    }
+
+    /// Sees to it that there is a new key, and notes that it begins.
+    async fn prepare_rotation(&self, mut edit: Edit) -> Result<(), ServiceError> {
+        let Replacement { from, to } = self.vault.prepare_replacement().await.map_err(|error| match error {
+            VaultError::NoNextKey => ServiceError::Conflict(format!("The key cannot be replaced: {error}")),
+            error => ServiceError::internal("making a key-encryption key")(error),
+        })?;
+        let before = self.newest_rotation()?;
+        // One that was interrupted goes on under its own entry.
+        if !before.as_ref().is_some_and(|before| before.to == to && before.finished.is_none()) {
+            let rotation = Rotation { from, to, started: self.now(), finished: None };
+            edit.put_value(NEWEST, before.map_or(Value::Null, |before| json!(before)), json!(rotation));
+        }
+        edit.save().await
     }
 
     /// Goes on with a rotation that the server's end interrupted.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use headgate::service::access::Actor;
 use headgate::store::Batch;
 use headgate_tests::process::Process;
 use headgate_tests::records::{records, tamper};
@@ -164,4 +165,19 @@ async fn a_rotation_that_was_killed_goes_on_at_the_next_start() {
     assert_eq!(server.get("/secrets").await["retired"], json!([]));
     assert!(app.received().iter().all(|request| request.headers["authorization"] == format!("Bearer {TOKEN}")));
     server.kill().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_does_not_stop_it() {
+    let app = TestApp::start().await;
+    groups(&app, 1).await;
+    let before = app.get("/secrets").await;
+    // Polled once and dropped: it has begun, and the new key is being made.
+    let service = app.app().service().clone();
+    let actor = Actor::system();
+    let was_over =
+        tokio::select! { biased; _ = service.rotate_secrets(&actor) => true, () = std::future::ready(()) => false };
+    assert!(!was_over, "the caller went before the answer");
+    let after = app.until("/secrets", |view| view["rotation"]["state"] == "finished").await;
+    assert_ne!(after["key"], before["key"]);
 }
