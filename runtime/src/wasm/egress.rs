@@ -36,7 +36,7 @@ use wasmtime_wasi_http::{Error as WasiError, RequestOptions, WasiBody};
 use crate::domain::grant::Grant;
 use body::{Head, Hold, Outgoing};
 use failure::Failure;
-use pool::Pools;
+use pool::{Client, Pools};
 use resolver::{Lookup, Reach};
 use response::Receiving;
 
@@ -156,11 +156,14 @@ impl Egress {
         let (parts, body) = request.into_parts();
         let grant = authority.grant();
         let vetted = request::vet(&grant, &parts, &self.settings)?;
+        // Before anything of the body is held: the places at a host bound how many bodies are in memory.
+        let client = self.client(&grant, &vetted.0)?;
+        let permit = client.permit(&vetted.0, times.connected()).await?;
         let hold = Hold::for_grant(&grant, authority.is_renewable());
         let body = timeout_at(times.head(), Outgoing::take(body, hold, &parts.headers));
         let mut body = body.await.map_err(|_| WasiError::ConnectionWriteTimeout)??;
 
-        let mut exchange = self.exchange(&grant, &parts.method, vetted, &mut body, &times, None).await?;
+        let mut exchange = self.exchange(&grant, &parts.method, vetted, &mut body, &times, permit).await?;
         let mut grant = grant;
         if exchange.answer.status() == StatusCode::UNAUTHORIZED {
             // Without an answer in time the guest gets the one there is.
@@ -171,7 +174,7 @@ impl Egress {
                     // The place at the host is kept: whoever waits for a second one while holding a first blocks others.
                     let Exchange { answer, permit } = exchange;
                     drop(answer);
-                    exchange = self.exchange(&newer, &parts.method, vetted, &mut body, &times, Some(permit)).await?;
+                    exchange = self.exchange(&newer, &parts.method, vetted, &mut body, &times, permit).await?;
                 }
                 grant = newer;
             }
@@ -189,22 +192,23 @@ impl Egress {
         (url, mut headers): (Url, HeaderMap),
         body: &mut Outgoing,
         times: &Times,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Exchange, Failure> {
-        let reach = self.reach(&url)?;
-        let client = self.pools.client(&grant.group, reach).map_err(|error| failure::internal(&error))?;
+        let client = self.client(grant, &url)?;
         let head = Head { method, url: &url, headers: &mut headers };
         let body = body.send(grant, head, self.settings.max_request_body)?;
-        let permit = match permit {
-            Some(permit) => permit,
-            None => client.permit(&url, times.connected()).await?,
-        };
         let mut outgoing = reqwest::Request::new(method.clone(), url.clone());
         *outgoing.headers_mut() = headers;
         *outgoing.body_mut() = body;
         let answer = timeout_at(times.head(), client.http.execute(outgoing)).await;
         let answer = answer.map_err(|_| WasiError::HttpResponseTimeout)?;
         Ok(Exchange { answer: answer.map_err(|error| failure::of_exchange(error, &url))?, permit })
+    }
+
+    /// The client that requests of the grant's group to this URL are sent with.
+    fn client(&self, grant: &Grant, url: &Url) -> Result<Arc<Client>, Failure> {
+        let reach = self.reach(url)?;
+        self.pools.client(&grant.group, reach).map_err(|error| failure::internal(&error).into())
     }
 
     /// How far the request may reach. An address in the URL is judged here, as no resolver will see it.

@@ -23,7 +23,8 @@ use crate::domain::grant::{Credential, Grant};
 /// The largest body that is held in memory so that the request can be sent again, in bytes. Larger ones are uploads,
 /// which connectors repeat themselves.
 pub(super) const MAX_REPEATED: u64 = 1 << 20;
-/// The largest body that credentials are put into, in bytes: it is in memory twice while that is done.
+/// The largest body that credentials are put into, in bytes: it is in memory twice while that is done. Requests that
+/// wait for a place at their host (64 for each group, `max_connections_per_host`) hold nothing yet.
 pub(super) const MAX_PLACED: u64 = 8 << 20;
 
 /// A request's body went over its bound. Travels through the HTTP client to [`super::failure`].

@@ -1,6 +1,9 @@
 //! Credentials that belong into the body. Where exactly they are put is told in `insertion`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::Method;
+use http_body_util::StreamBody;
 
 use super::super::Reason;
 use super::super::body::MAX_PLACED;
@@ -83,4 +86,33 @@ async fn a_body_that_is_too_large_for_it_is_refused() {
     let error = call(&Egress::new(settings).unwrap(), &grant, json(&app.url("/reflect"), &body)).await.unwrap_err();
     assert!(matches!(error, WasiError::HttpRequestBodySize(Some(100))), "{error:?}");
     assert_eq!(app.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_place_at_its_host_holds_no_body() {
+    let app = App::start().await;
+    let mut settings = settings(&[app.address.to_string()]);
+    settings.max_connections_per_host = 1;
+    settings.connect_timeout = Duration::from_millis(200);
+    let egress = Egress::new(settings).unwrap();
+    let bearer = grant("acme", &[&app.url("/")], &bearer());
+    let in_body = grant("acme", &[&app.url("/")], &in_body("/key"));
+    let read = Arc::new(AtomicUsize::new(0));
+    let large = || {
+        let read = read.clone();
+        let chunks = ["{\"x\":\"", "y", "\"}"].into_iter().map(move |chunk| {
+            read.fetch_add(1, Ordering::Relaxed);
+            Ok(http_body::Frame::data(Bytes::from_static(chunk.as_bytes())))
+        });
+        let body = StreamBody::new(futures::stream::iter(chunks)).boxed_unsync();
+        json(&app.url("/reflect"), "{}").map(|_| body)
+    };
+    let held = head(&egress, &bearer, get(&app.url("/stall-body"))).await.unwrap();
+    let error = call(&egress, &in_body, large()).await.unwrap_err();
+    assert!(matches!(error, WasiError::ConnectionLimitReached), "{error:?}");
+    assert_eq!(read.load(Ordering::Relaxed), 0);
+    drop(held);
+    let text = call(&egress, &in_body, large()).await.unwrap().2;
+    assert!(text.ends_with("{\"x\":\"y\",\"key\":\"[redacted]\"}"), "{text}");
+    assert_eq!(read.load(Ordering::Relaxed), 3);
 }
