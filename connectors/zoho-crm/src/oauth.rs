@@ -77,7 +77,7 @@ fn shared(oauth: Oauth) -> Oauth {
         .client_authentication(ClientAuthentication::Body)
         .scope_separator(",")
         .scope(ScopeField::new("ZohoCRM.users.READ", "Read users, to tell whose account it is").required())
-        .scope(ScopeField::new("ZohoCRM.modules.READ", "Read records"))
+        .scope(ScopeField::new("ZohoCRM.modules.READ", "Read records; searching needs it, too").required())
         .scope(ScopeField::new("ZohoCRM.modules.CREATE", "Create records"))
         .scope(ScopeField::new("ZohoCRM.modules.UPDATE", "Change records"))
         .scope(ScopeField::new("ZohoCRM.modules.ALL", "Read, create, change and delete records").optional())

@@ -123,6 +123,12 @@ fn the_redirect_and_the_token_say_where_the_account_is() {
     }
     let own = manifest.auth[2].kind.oauth().unwrap();
     assert_eq!((own.grant, own.metadata.len()), (OauthGrant::ClientCredentials, 0));
+    // A search needs two scopes, and a method names those of which it needs one: the other is always there.
+    let scopes = manifest.auth.iter().filter_map(|auth| auth.kind.oauth()).map(|oauth| &oauth.scopes);
+    for scopes in scopes {
+        let read = scopes.iter().find(|scope| scope.name == "ZohoCRM.modules.READ").unwrap();
+        assert!(read.required);
+    }
     let field = &manifest.config[0];
     assert_eq!(field.choice_titles["zoho.com"], "Zoho US (Global)");
     assert!(

@@ -97,7 +97,9 @@ fn answer(oauth: &Oauth, leads: &Leads, request: &Received) -> Result<Response, 
     match (request.method.as_str(), path) {
         ("GET", "users") => needs("ZohoCRM.users.READ")
             .map(|()| Json(json!({"users": [{"id": "4150868", "email": "ada@example.com"}]})).into_response()),
-        ("GET", "Leads/search") => needs("ZohoSearch.securesearch.READ").map(|()| search(&leads, request)),
+        ("GET", "Leads/search") => needs("ZohoCRM.modules.READ")
+            .and_then(|()| needs("ZohoSearch.securesearch.READ"))
+            .map(|()| search(&leads, request)),
         ("GET", path) if path.starts_with("Leads/") => {
             needs("ZohoCRM.modules.READ")?;
             let found = leads.iter().find(|lead| lead["id"] == path["Leads/".len()..]);
