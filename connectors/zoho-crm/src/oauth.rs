@@ -4,7 +4,7 @@ use headgate_sdk::manifest::ClientAuthentication;
 use headgate_sdk::prelude::*;
 
 /// The domains of the accounts servers, behind `https://accounts.`
-const DATA_CENTERS: [(&str, &str); 9] = [
+const DATA_CENTERS: [(&str, &str); 10] = [
     ("zoho.com", "Zoho US (Global)"),
     ("zoho.eu", "Zoho EU"),
     ("zoho.in", "Zoho IN (India)"),
@@ -14,11 +14,12 @@ const DATA_CENTERS: [(&str, &str); 9] = [
     ("zohocloud.ca", "Zoho CA (Canada)"),
     ("zoho.sa", "Zoho SA (Saudi Arabia)"),
     ("zoho.uk", "Zoho UK"),
+    ("zoho.ae", "Zoho AE (Emirates)"),
 ];
 
 /// Where an API host may be: at Zoho's, or a stand-in on this machine.
 const API_DOMAIN: &str = concat!(
-    r"https://(www|sandbox|developer)\.zohoapis\.(com|eu|in|com\.au|com\.cn|jp|ca|sa|uk)",
+    r"https://(www|sandbox|developer)\.zohoapis\.(com|eu|in|com\.au|com\.cn|jp|ca|sa|uk|ae)",
     r"|http://127\.0\.0\.1:[0-9]{1,5}"
 );
 
