@@ -73,7 +73,8 @@ impl GoogleDrive {
         answer::check(begun)?;
         let place =
             place.ok_or_else(|| Error::new("invalid_answer", "Google did not say where to upload the file."))?;
-        answer::read(http::put(place).header("content-type", content_type).blob(input.content).send()?)
+        let sent = http::put(place).header("content-type", content_type).blob(input.content).send();
+        answer::read(sent.map_err(|error| too_large(error, size))?)
     }
 
     /// Makes a folder. Drive allows several of the same name: a second call makes a second folder.
@@ -126,6 +127,18 @@ fn oauth() -> Oauth {
         .scope(scope("drive.file", "Files and folders that were made through this connection"))
         .scope(scope("drive.readonly", "See all files and folders").optional())
         .scope(scope("drive", "See, change and delete all files and folders").optional())
+}
+
+/// Says of a file that the host does not send what to do. How much it sends is a setting of the server, so that only
+/// the host knows; Google's own refusals are answers.
+fn too_large(error: Error, size: u64) -> Error {
+    if error.code != "invalid_request" {
+        return error;
+    }
+    let message = format!(
+        "The file has {size} bytes, and the server did not send it. Where that is more than its egress.max_request_body (32 MiB unless set otherwise), upload a smaller file, or have the operator raise it."
+    );
+    Error::new("file_too_large", message).details(json!({ "size": size }))
 }
 
 /// A name that somebody can find again.

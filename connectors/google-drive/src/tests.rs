@@ -52,6 +52,18 @@ fn an_upload_goes_nowhere_else() {
 }
 
 #[test]
+fn a_file_that_the_host_does_not_send_is_told_so() {
+    let host = Host::of::<GoogleDrive>();
+    let place = format!("{API}/upload/drive/v3/files?upload_id=xa298");
+    for (host_says, code) in [("invalid_request", "file_too_large"), ("timeout", "timeout")] {
+        host.http("POST", "/upload/drive/v3/files").answer_with(session(&place));
+        host.http("PUT", "/upload/drive/v3/files").fail(Error::new(host_says, "The request is too large."));
+        let upload = Upload::new("a.pdf", Blob::from_bytes("application/pdf", b"abc").unwrap());
+        assert_eq!(GoogleDrive::upload(upload).unwrap_err().code, code);
+    }
+}
+
+#[test]
 fn makes_a_folder() {
     let host = Host::of::<GoogleDrive>();
     host.http("POST", &format!("{API}/drive/v3/files"))
