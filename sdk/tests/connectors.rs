@@ -116,6 +116,76 @@ fn an_answer_has_a_limit() {
 }
 
 /// What a test that is wrong is told.
+/// A connector whose key goes into the body.
+mod keyed {
+    use super::*;
+
+    pub(super) struct Keyed;
+
+    #[headgate_sdk::connector]
+    impl Keyed {
+        fn manifest() -> Manifest {
+            let key = SecretField::new("key", "Key");
+            Manifest::new("keyed", "Keyed").base_url("https://keyed.example").auth(Auth::body(
+                "key",
+                "Key",
+                "/auth/key",
+                key,
+            ))
+        }
+
+        /// Sends a body with a content type.
+        #[method]
+        fn send((content_type, body): (String, String)) -> Result<u16> {
+            Ok(http::post("https://keyed.example/").bytes(&content_type, body).send()?.status)
+        }
+
+        /// Sends a request without a body.
+        #[method]
+        fn ask(method: String) -> Result<u16> {
+            Ok(http::Request::new(method, "https://keyed.example/").send()?.status)
+        }
+    }
+}
+
+#[test]
+fn a_body_has_to_have_a_place_for_the_key() {
+    let ask = |method: &str, input: Value| {
+        let _host = Host::of::<keyed::Keyed>();
+        invoke::<keyed::Keyed>(method, &input).unwrap_err().code
+    };
+    let json = "application/json; charset=utf-8";
+    for (content_type, body) in [
+        (json, r#"{"auth": {"key": "mine"}}"#),
+        (json, r#"{"auth": {"KEY": null}}"#),
+        (json, r#"{"auth": "none"}"#),
+        (json, "[1]"),
+        (json, "text"),
+        ("text/plain", r#"{"a": 1}"#),
+        ("text/json", r#"{"a": 1}"#),
+    ] {
+        assert_eq!(ask("send", json!([content_type, body])), "egress_denied", "{content_type} {body}");
+    }
+    for method in ["GET", "DELETE"] {
+        assert_eq!(ask("ask", json!(method)), "egress_denied", "{method}");
+    }
+
+    let host = Host::of::<keyed::Keyed>();
+    for (content_type, body) in [
+        (json, r#"{"a": 1}"#),
+        (json, r#"{"key": "another", "auth": {"name": "a"}}"#),
+        ("Application/Vnd.api+JSON", "{}"),
+        ("text/plain", ""),
+    ] {
+        host.http("POST", "/").answer(200, &json!({}));
+        assert_eq!(invoke::<keyed::Keyed>("send", &json!([content_type, body])).unwrap(), 200, "{content_type} {body}");
+    }
+    for method in ["POST", "PUT", "PATCH"] {
+        host.http(method, "/").answer(200, &json!({}));
+        assert_eq!(invoke::<keyed::Keyed>("ask", &json!(method)).unwrap(), 200, "{method}");
+    }
+}
+
 fn panic_of(test: impl FnOnce()) -> String {
     match catch_unwind(AssertUnwindSafe(test)) {
         Ok(()) => panic!("the wrong test passed"),

@@ -1,5 +1,7 @@
 //! The rules of the host's egress, as far as a connector's author can break them.
 
+use serde_json::Value;
+
 use super::exchange::Request;
 use super::host::Grant;
 use crate::manifest::{Placement, fill};
@@ -33,21 +35,57 @@ pub(super) fn check(grant: &Grant, request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The host puts a credential into a JSON object only, and only where nothing is.
+/// The host puts a credential into a JSON object only, and only where nothing is. It makes an object for a request that
+/// usually has a body, and has no place for a credential in any other.
 fn check_body(grant: &Grant, request: &Request) -> Result<()> {
     let auths = grant.manifest.iter().flat_map(|manifest| &manifest.auth);
-    let placements = auths.flat_map(|auth| auth.kind.placements());
-    for placement in placements {
-        let Placement::Body { pointer, .. } = placement else { continue };
-        let body = request.json();
-        if !request.body.is_empty() && !body.is_object() {
-            return Err(denied("The host sets a member of the body, which therefore has to be a JSON object.".into()));
+    let pointers = auths.flat_map(|auth| auth.kind.placements()).filter_map(|placement| match placement {
+        Placement::Body { pointer, .. } => Some(pointer.as_str()),
+        _ => None,
+    });
+    let body = request.json();
+    for pointer in pointers {
+        match request.method.as_str() {
+            "POST" | "PUT" | "PATCH" if request.body.is_empty() => continue,
+            method if request.body.is_empty() => {
+                let message =
+                    format!("The host sets the body's member {pointer}. Send the {method} with a JSON object.");
+                return Err(denied(message));
+            }
+            _ if !is_json(request) => {
+                let message =
+                    format!("The host sets the body's member {pointer}. Let its content type be application/json.");
+                return Err(denied(message));
+            }
+            _ => check_member(&body, pointer)?,
         }
-        if body.pointer(pointer).is_some() {
-            let message =
-                format!("The body's member {pointer} is not a connector's to set: the host sets it. Leave it out.");
-            return Err(denied(message));
-        }
+    }
+    Ok(())
+}
+
+/// Whether the one content type is JSON's, or one that is built on it.
+fn is_json(request: &Request) -> bool {
+    let mut types = request.headers.all("content-type");
+    let (Some(only), None) = (types.next(), types.next()) else { return false };
+    let essence = only.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The last name is taken in any letter case, as some apps read names so.
+fn check_member(body: &Value, pointer: &str) -> Result<()> {
+    let no_object =
+        || denied(format!("The host sets the body's member {pointer}; what it stands in has to be a JSON object."));
+    let names: Vec<_> = pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
+    let Some((last, way)) = names.split_last() else { return Err(no_object()) };
+    let mut object = body.as_object().ok_or_else(no_object)?;
+    for name in way {
+        let Some(inner) = object.get(name) else { return Ok(()) };
+        object = inner.as_object().ok_or_else(no_object)?;
+    }
+    if object.keys().any(|name| name.eq_ignore_ascii_case(last)) {
+        let message =
+            format!("The body's member {pointer} is not a connector's to set: the host sets it. Leave it out.");
+        return Err(denied(message));
     }
     Ok(())
 }
