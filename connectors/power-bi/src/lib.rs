@@ -43,13 +43,13 @@ impl PowerBi {
             .config(oauth::tenant())
             .config(
                 ConfigField::new("api_url", "API address")
-                    .description("Where the API is; change it for a national cloud, or to reach a stand-in for tests.")
+                    .description("Where the API is; change it only to reach a stand-in for tests.")
                     .default_value("https://api.powerbi.com/v1.0/myorg")
                     .advanced(),
             )
             .config(
                 ConfigField::new("oauth_url", "Login address")
-                    .description("Where Microsoft Entra is; change it for a national cloud, or to reach a stand-in for tests.")
+                    .description("Where Microsoft Entra is; change it only to reach a stand-in for tests.")
                     .default_value("https://login.microsoftonline.com")
                     .advanced(),
             )
