@@ -16,10 +16,11 @@ struct Body {
 #[serde(default)]
 struct Fault {
     message: Option<String>,
+    /// Text at OpenAI; other servers that speak its API send numbers, too, and the message is not to be lost for that.
     #[serde(rename = "type")]
-    kind: Option<String>,
-    param: Option<String>,
-    code: Option<String>,
+    kind: Value,
+    param: Value,
+    code: Value,
 }
 
 /// The data of an answer, or the error it tells.
@@ -49,12 +50,13 @@ fn error(answer: &http::Response) -> Error {
     let Fault { message, kind, param, code } = answer.json::<Body>().unwrap_or_default().error;
     let message = message.unwrap_or_else(|| format!("OpenAI answered with status {}.", answer.status));
     // More money is needed, not more time.
-    let spent = code.as_deref() == Some("insufficient_quota");
+    let spent = code == "insufficient_quota";
     let mut details = Map::new();
     details.insert("status".into(), answer.status.into());
     let request = answer.header("x-request-id").map(str::to_owned);
-    let texts = [("type", kind), ("param", param), ("openai_code", code), ("request_id", request)];
-    details.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), Value::from(text?)))));
+    let told = [("type", kind), ("param", param), ("openai_code", code), ("request_id", request.into())];
+    details
+        .extend(told.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)));
     if let Some(seconds) = answer.header("retry-after").and_then(|text| text.parse::<f64>().ok()) {
         // A fraction counts as a whole second; what is no sensible number of them becomes the nearest one.
         details.insert("retry_after_seconds".into(), (seconds.ceil() as u32).into());

@@ -134,6 +134,8 @@ fn errors_say_what_to_do() {
         (404, fault("invalid_request_error", json!("model_not_found")), "not_found", false),
         (429, fault("requests", json!("rate_limit_exceeded")), "rate_limited", true),
         (429, fault("insufficient_quota", json!("insufficient_quota")), "quota_exceeded", false),
+        // Of another server that speaks the API.
+        (400, fault("BadRequestError", json!(400)), "invalid_request", false),
         (503, json!("<html>"), "unavailable", true),
     ];
     for (status, body, code, retryable) in cases {
@@ -143,7 +145,9 @@ fn errors_say_what_to_do() {
         host.http("POST", &format!("{API}/embeddings")).answer_with(http::Response { status, headers, bytes });
         let error = Openai::create_embeddings(CreateEmbeddings::new("m", ["food"])).unwrap_err();
         assert_eq!((error.code.as_str(), error.retryable), (code, retryable), "{status}");
+        assert_eq!(error.message == "As it is", body.is_object(), "{}", error.message);
         let details = error.details.unwrap();
+        assert_eq!(details.get("openai_code"), body["error"].get("code").filter(|code| !code.is_null()));
         assert_eq!((&details["request_id"], &details["retry_after_seconds"]), (&json!("req_1"), &json!(2)));
     }
 }
