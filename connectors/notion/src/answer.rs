@@ -10,6 +10,14 @@ struct Fault {
     code: Option<String>,
     message: Option<String>,
     request_id: Option<String>,
+    additional_data: More,
+}
+
+/// What Notion adds to some errors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct More {
+    error_type: Option<String>,
 }
 
 /// The data of an answer, or the error it tells.
@@ -18,10 +26,16 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(answer: http::Response) -> Re
 }
 
 fn error(answer: &http::Response) -> Error {
-    let Fault { code: name, message, request_id } = answer.json().unwrap_or_default();
-    let message = message.unwrap_or_else(|| format!("Notion answered with status {}.", answer.status));
+    let Fault { code: name, message, request_id, additional_data: More { error_type } } =
+        answer.json().unwrap_or_default();
+    let mut message = message.unwrap_or_else(|| format!("Notion answered with status {}.", answer.status));
+    if error_type.as_deref() == Some("multiple_data_sources_for_database") {
+        message.push_str(
+            " This connector speaks version 2022-06-28: in Notion, move the other data sources into databases of their own.",
+        );
+    }
     let mut details = json!({"status": answer.status});
-    for (member, text) in [("code", name), ("request_id", request_id)] {
+    for (member, text) in [("code", name), ("error_type", error_type), ("request_id", request_id)] {
         if let Some(text) = text {
             details[member] = text.into();
         }

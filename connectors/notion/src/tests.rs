@@ -134,3 +134,25 @@ fn errors_say_what_to_do() {
         assert_eq!(error.details.unwrap(), details);
     }
 }
+
+#[test]
+fn a_database_with_several_data_sources_is_told_so() {
+    let host = Host::of::<Notion>();
+    let body = json!({
+        "object": "error",
+        "status": 400,
+        "code": "validation_error",
+        "message": "Databases with multiple data sources are not supported in this API version.",
+        "additional_data": {
+            "error_type": "multiple_data_sources_for_database",
+            "database_id": DATABASE,
+            "child_data_source_ids": [PAGE, DATABASE],
+            "minimum_api_version": "2025-09-03"
+        }
+    });
+    host.http("POST", &format!("{API}/databases/{DATABASE}/query")).answer(400, &body);
+    let error = Notion::query_database(QueryDatabase::of(DATABASE)).unwrap_err();
+    assert_eq!((error.code.as_str(), error.retryable), ("invalid_request", false));
+    assert!(error.message.contains("version. This connector speaks version 2022-06-28"), "{}", error.message);
+    assert_eq!(error.details.unwrap()["error_type"], "multiple_data_sources_for_database");
+}
