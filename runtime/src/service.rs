@@ -166,6 +166,8 @@ pub struct Service {
     spending: Spending,
     alerts: AlertBook,
     health: HealthBook,
+    /// Held while connections are disconnected whose authorizers left, so that nobody does it twice.
+    leaving: tokio::sync::Mutex<()>,
     runs: TaskTracker,
     /// What goes on beside requests and writes when the server stops.
     background: TaskTracker,
@@ -230,6 +232,7 @@ impl Service {
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),
+            leaving: tokio::sync::Mutex::default(),
             limits,
             runs: TaskTracker::new(),
             background: TaskTracker::new(),

@@ -88,7 +88,7 @@ impl Service {
     }
 
     /// Looks once for everything that alerts are raised for. Usage counts as far as it was written.
-    pub async fn evaluate_alerts(&self) -> Result<(), ServiceError> {
+    pub async fn evaluate_alerts(self: &Arc<Self>) -> Result<(), ServiceError> {
         let mut watch = self.alerts.watch.lock().await;
         let (now, catalog) = (self.now(), self.catalog());
         let mut findings = self.failures_found(&catalog, now);
@@ -99,6 +99,7 @@ impl Service {
         if is_new {
             findings.extend(self.expiring_found(catalog.clone(), now).await?);
             findings.extend(Self::authorizers_found(&catalog));
+            self.end_authorizations(&catalog);
         }
         watch.expiry = Some((catalog.clone(), minute));
 

@@ -7,6 +7,7 @@ use crate::domain::id::UserId;
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
+use crate::service::error::ServiceError;
 
 /// Whether whoever consented to a connection is no member of its group any more. Operators belong to every group.
 pub(in crate::service) fn has_left(catalog: &Catalog, connection: &Connection) -> bool {
@@ -18,7 +19,7 @@ pub(in crate::service) fn has_left(catalog: &Catalog, connection: &Connection) -
 impl Service {
     /// Sees to the connections of somebody who has just left: owners are told, or, where their group wants that, the
     /// connections are disconnected. That may take as long as the apps need to revoke their tokens, so it goes on beside
-    /// the request.
+    /// the request. What fails, or is cut off by the server's end, is done by the watch.
     pub(in crate::service) fn authorizer_left(self: &Arc<Self>, user: &UserId) {
         let catalog = self.catalog();
         let theirs = catalog.connections.values().filter(|connection| connection.authorized_by() == Some(user));
@@ -28,18 +29,52 @@ impl Service {
         }
         let service = self.clone();
         self.background.spawn(async move {
+            let turn = service.leaving.lock().await;
             for connection in left {
-                let group = catalog.groups.get(&connection.group);
-                let done = if group.is_some_and(|group| group.disconnect_when_authorizer_leaves) {
-                    let system = Actor::system();
-                    service.disconnect_connection(&system, &connection.group, &connection.id).await.map(drop)
-                } else {
-                    service.alert_authorizer_left(&connection).await
-                };
-                if let Err(error) = done {
-                    tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "the connection of somebody who left could not be seen to");
+                if ends(&catalog, &connection) {
+                    service.end_authorization(&connection).await;
+                } else if let Err(error) = service.alert_authorizer_left(&connection).await {
+                    note(&connection, &error);
                 }
+            }
+            drop(turn);
+        });
+    }
+
+    /// Disconnects what was not disconnected when its authorizer left, beside whoever asks; nothing while that is under way.
+    pub(in crate::service) fn end_authorizations(self: &Arc<Self>, catalog: &Catalog) {
+        let left = catalog.connections.values().filter(|found| ends(catalog, found) && has_left(catalog, found));
+        let left: Vec<_> = left.cloned().collect();
+        if left.is_empty() {
+            return;
+        }
+        let service = self.clone();
+        self.background.spawn(async move {
+            let Ok(_turn) = service.leaving.try_lock() else { return };
+            for connection in left {
+                service.end_authorization(&connection).await;
             }
         });
     }
+
+    async fn end_authorization(self: &Arc<Self>, connection: &Connection) {
+        // Somebody else may have done it, or consented anew, while this one waited.
+        let catalog = self.catalog();
+        if !catalog.connections.get(&connection.id).is_some_and(|present| has_left(&catalog, present)) {
+            return;
+        }
+        let done = self.disconnect_connection(&Actor::system(), &connection.group, &connection.id).await;
+        if let Err(error) = done {
+            note(connection, &error);
+        }
+    }
+}
+
+/// Whether a connection's group wants it disconnected when its authorizer leaves.
+fn ends(catalog: &Catalog, connection: &Connection) -> bool {
+    catalog.groups.get(&connection.group).is_some_and(|group| group.disconnect_when_authorizer_leaves)
+}
+
+fn note(connection: &Connection, error: &ServiceError) {
+    tracing::error!(connection = %connection.id, error = error as &dyn std::error::Error, "the connection of somebody who left could not be seen to; it is tried again");
 }

@@ -1,11 +1,14 @@
 //! Connections that work by the consent of somebody who leaves.
 
 use headgate::domain::connection::{ConnectionKind, OauthPart};
+use headgate::domain::permission::Action;
+use headgate::service::access::Actor;
+use headgate::service::record::Record;
 use headgate_tests::Answer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Stage, TOKEN};
+use super::{Stage, TOKEN, acme};
 
 const ALERTS: &str = "/groups/acme/alerts";
 
@@ -89,4 +92,26 @@ async fn a_group_may_want_such_connections_disconnected() {
     assert_eq!(stage.app.get(&format!("{ALERTS}?state=open")).await, json!([]));
     let audit = stage.app.get("/groups/acme/audit").await.to_string();
     assert!(audit.contains("connection.disconnect"), "{audit}");
+}
+
+#[tokio::test]
+async fn such_a_disconnection_that_was_cut_off_is_made_up_for() {
+    let stage = Stage::set().await;
+    let ada = "ada@acme.example";
+    stage.app.user(ada, "editor").await;
+    let path = stage.authorized_by(ada).await;
+    let change = json!({"disconnect_when_authorizer_leaves": true});
+    assert_eq!(Answer::to(stage.app.manage(Method::PATCH, "/groups/acme").json(&change)).await.status, 200);
+    // The server ended between the change and what follows from it.
+    let mut edit = stage.service().edit(&Actor::system(), &acme(), Action::RemoveMember).await.unwrap();
+    let ada = edit.catalog().user_by_email(&ada.parse().unwrap()).unwrap().id.clone();
+    let member = edit.catalog().member(&acme(), &ada).unwrap().clone();
+    edit.remove(&Record::Member(member));
+    edit.save().await.unwrap();
+    assert_ne!(stage.app.get(&path).await["authorized_by"], Value::Null);
+    stage.service().evaluate_alerts().await.unwrap();
+    stage.app.until(&path, |view| view["authorized_by"] == Value::Null).await;
+    stage.service().evaluate_alerts().await.unwrap();
+    let audit = stage.app.get("/groups/acme/audit").await.to_string();
+    assert_eq!(audit.matches("connection.disconnect\"").count(), 1, "{audit}");
 }
