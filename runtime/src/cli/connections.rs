@@ -55,6 +55,16 @@ pub(super) enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// Unbinds a slot of a flow that needs it no more. The connection stays.
+    Unbind {
+        /// The flow's id or name.
+        flow: String,
+        /// The slot.
+        slot: Slot,
+        /// Where.
+        #[arg(long, default_value = "production")]
+        env: Environment,
+    },
 }
 
 /// A connection on the command line.
@@ -162,10 +172,10 @@ impl Command {
             }
             Self::Bind { flow, slot, which } => {
                 let connection = Some(which.find(context).await?.id);
-                let bind = BindSlot { environment: which.env, connection, create: None };
-                let path = ["groups", context.group()?, "flows", &flow, "slots", slot.as_str()];
-                let flow: FlowView = context.client.send(Method::PUT, &path, &bind).await?;
-                context.output.show(&flow, flows::show)
+                bind(context, &flow, &slot, BindSlot { environment: which.env, connection, create: None }).await
+            }
+            Self::Unbind { flow, slot, env } => {
+                bind(context, &flow, &slot, BindSlot { environment: env, connection: None, create: None }).await
             }
         }
     }
@@ -218,6 +228,12 @@ impl Which {
     async fn find(&self, context: &Context) -> Result<ConnectionView, CliError> {
         find(context, &self.connection, &self.env).await
     }
+}
+
+async fn bind(context: &Context, flow: &str, slot: &Slot, bind: BindSlot) -> Result<(), CliError> {
+    let path = ["groups", context.group()?, "flows", flow, "slots", slot.as_str()];
+    let flow: FlowView = context.client.send(Method::PUT, &path, &bind).await?;
+    context.output.show(&flow, flows::show)
 }
 
 /// Shows what would change, asks, and consents to exactly that.

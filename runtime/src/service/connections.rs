@@ -188,8 +188,8 @@ impl Service {
 fn check_unused(catalog: &Catalog, actor: &Actor, connection: &Connection) -> Result<(), ServiceError> {
     let Some(users) = details::users(catalog, actor, connection) else { return Ok(()) };
     let message = format!(
-        "The connection \"{}\" is used by: {users}. Bind these slots to another connection first",
-        connection.name
+        "The connection \"{}\" is used by: {users}. Bind these slots to another connection first, or unbind them: headgate connections unbind FLOW SLOT --env {}",
+        connection.name, connection.environment
     );
     Err(ServiceError::Conflict(message))
 }

@@ -39,8 +39,15 @@ impl Service {
         let ours = bound.filter(|(_, found)| found.group == flow.group && found.environment == *environment);
         let unusable = ours.map(|(slot, connection)| {
             let trouble = self.trouble(connection)?;
-            let unusable =
-                |(cause, remedy)| Unusable { slot: slot.clone(), connection: connection.clone(), cause, remedy };
+            let unusable = |(cause, remedy)| Unusable {
+                slot: slot.clone(),
+                connection: connection.clone(),
+                cause,
+                remedy: format!(
+                    "{remedy}. If the flow needs it no more: headgate connections unbind {} {slot} --env {environment}",
+                    flow.name
+                ),
+            };
             Ok(trouble.map(unusable))
         });
         unusable.filter_map(Result::transpose).collect()

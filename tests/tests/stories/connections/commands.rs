@@ -1,5 +1,7 @@
 //! The life of a connection on the command line.
 
+use headgate_tests::Answer;
+use reqwest::Method;
 use serde_json::json;
 
 use super::super::authorize::headgate;
@@ -50,4 +52,14 @@ async fn the_command_line_looks_after_connections() {
     check(&stage, "connections accept-upgrade crm --yes", true, &["is what the connector offers today"]).await;
     assert_eq!(stage.app.get(CONNECTIONS).await[0]["upgrade"], json!([]));
     assert_eq!(stage.fire().await, 200);
+    check(&stage, "connections disconnect crm", true, &["wiped"]).await;
+    let unbind = format!("headgate connections unbind {FLOW} crm --env production");
+    let event = json!({"environment": "production", "event": {}});
+    let run = stage.app.manage(Method::POST, &format!("/groups/acme/flows/{FLOW}/run")).json(&event);
+    let (status, _, message) = Answer::to(run).await.problem();
+    assert!(status == 424 && message.contains(&unbind), "{status} {message}");
+    check(&stage, "connections delete crm", false, &["headgate connections unbind FLOW SLOT --env production"]).await;
+    check(&stage, unbind.trim_start_matches("headgate "), true, &[FLOW]).await;
+    assert_ne!(stage.fire().await, 424);
+    check(&stage, "connections delete crm", true, &["Deleted"]).await;
 }
