@@ -185,7 +185,7 @@ impl Service {
     pub(in crate::service) async fn keep_tokens(
         self: &Arc<Self>,
         connection: &Connection,
-        tokens: Tokens,
+        tokens: &Tokens,
     ) -> Result<(), ServiceError> {
         self.replace_token(connection, tokens).await?;
         self.forget_refusals(connection);

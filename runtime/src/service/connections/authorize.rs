@@ -29,7 +29,7 @@ use crate::service::Service;
 use crate::service::access::{Actor, Who};
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
-use crate::service::oauth::TokenRequest;
+use crate::service::oauth::{TokenRequest, TokenState, Tokens};
 use crate::service::oidc::loopback;
 use crate::service::once::Once;
 use crate::service::record::Record;
@@ -268,7 +268,7 @@ impl Service {
         consent: Consent,
     ) -> Result<Arc<Connection>, AuthorizationError> {
         let (service, begun) = (self.clone(), pending.connection.clone());
-        let connecting = tokio::spawn(async move { service.exchange(pending, consent).await });
+        let connecting = self.background.spawn(async move { service.exchange(pending, consent).await });
         let connected = connecting.await.map_err(ServiceError::internal("authorizing a connection"))?;
         connected.inspect_err(|error| note(&begun, error))
     }
@@ -287,11 +287,31 @@ impl Service {
         metadata::take(&catalog, &mut connection, &told)?;
         let redirect_uri = self.oauth_redirect_uri().to_owned();
         let tokens = self.request_tokens(&connection, TokenRequest::Code { code, verifier, redirect_uri }).await?;
+        let kept = self.keep_authorization(&actor, &begun, connection.clone(), &tokens).await;
+        // Many apps have one consent of a person for all their tokens: one that is in use would end with these.
+        let is_used = || self.token_status(&begun).is_some_and(|token| token.state == TokenState::Authorized);
+        if kept.is_err() && !is_used() {
+            self.revoke_unkept(&connection, &tokens).await;
+        }
+        let connection = kept?;
+        // What was found before may have been another account's.
+        self.forget_credentials(&connection).await?;
+        Ok(connection)
+    }
+
+    /// Keeps the tokens, who authorized the connection, and what the app told with them.
+    async fn keep_authorization(
+        self: &Arc<Self>,
+        actor: &Actor,
+        begun: &Connection,
+        mut connection: Connection,
+        tokens: &Tokens,
+    ) -> Result<Arc<Connection>, AuthorizationError> {
+        let catalog = self.catalog();
         metadata::take(&catalog, &mut connection, &tokens.metadata)?;
         metadata::check_complete(&catalog, &connection)?;
-
-        let mut edit = self.edit(&actor, &begun.group, Action::AuthorizeConnection).await?;
-        let present = as_begun(edit.catalog(), &begun)?;
+        let mut edit = self.edit(actor, &begun.group, Action::AuthorizeConnection).await?;
+        let present = as_begun(edit.catalog(), begun)?;
         let base_urls = connection.pins.base_urls(&connection.config).map_err(ServiceError::from)?;
         let authorized_by = match edit.actor().who() {
             Who::User { user, .. } => Some(user.id.clone()),
@@ -303,8 +323,6 @@ impl Service {
         edit.put(Record::Connection(connection.clone()));
         edit.save().await?;
         self.keep_tokens(&connection, tokens).await?;
-        // What was found before may have been another account's.
-        self.forget_credentials(&connection).await?;
         Ok(connection)
     }
 

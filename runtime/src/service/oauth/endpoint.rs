@@ -85,21 +85,40 @@ impl Service {
 
     /// Asks the app to revoke a connection's tokens.
     pub(super) async fn revoke_tokens(&self, connection: &Connection) -> Result<Revoked, ServiceError> {
-        let Ok(oauth) = oauth_of(connection) else { return Ok(Revoked::NotOffered) };
-        let Some(url) = &oauth.revocation_url else { return Ok(Revoked::NotOffered) };
+        // The app may be giving others for them at this moment.
+        self.await_renewal(connection).await;
         let Some((stored, _)) = self.read_stored(connection)? else { return Ok(Revoked::NotOffered) };
-        let mut revoked = Revoked::NotOffered;
-        // The refresh token first: it is the one that lasts, and with it many apps revoke what came of it.
+        let mut tokens = Vec::new();
         for (field, sealed) in [("refresh_token", &stored.refresh), ("access_token", &stored.access)] {
             let Some(sealed) = sealed else { continue };
-            let token = match self.open_token(connection, field, sealed).await {
-                Ok(token) => token,
+            match self.open_token(connection, field, sealed).await {
+                Ok(token) => tokens.push((field, token)),
                 Err(error) => {
                     tracing::error!(connection = %connection.id, error = &error as &dyn std::error::Error, "a token cannot be revoked");
                     return Ok(Revoked::Failed("the token does not open here".to_owned()));
                 }
-            };
-            let answer = self.ask(connection, oauth, url, about(&token, field)).await;
+            }
+        }
+        Ok(self.revoke(connection, &tokens).await)
+    }
+
+    /// Asks the app to revoke tokens that it gave and that are not kept. It is logged when it does not.
+    pub(in crate::service) async fn revoke_unkept(&self, connection: &Connection, tokens: &Tokens) {
+        let refresh = tokens.refresh.as_ref().map(|token| ("refresh_token", token.clone()));
+        let tokens: Vec<_> = refresh.into_iter().chain([("access_token", tokens.access.clone())]).collect();
+        if let Revoked::Failed(reason) = self.revoke(connection, &tokens).await {
+            tracing::warn!(connection = %connection.id, group = %connection.group, reason, "tokens that are not kept could not be revoked: take the access away in the app's own settings");
+        }
+    }
+
+    /// Asks the app to revoke tokens: the refresh token first, as it is the one that lasts, and many apps revoke with it
+    /// what came of it.
+    async fn revoke(&self, connection: &Connection, tokens: &[(&str, SecretString)]) -> Revoked {
+        let Ok(oauth) = oauth_of(connection) else { return Revoked::NotOffered };
+        let Some(url) = &oauth.revocation_url else { return Revoked::NotOffered };
+        let mut revoked = Revoked::NotOffered;
+        for (field, token) in tokens {
+            let answer = self.ask(connection, oauth, url, about(token, field)).await;
             let failed = match answer {
                 Ok(answer) if (200..300).contains(&answer.status) => None,
                 Ok(answer) => {
@@ -112,11 +131,11 @@ impl Service {
             match failed {
                 // Many apps know the access token no more, once the refresh token was revoked.
                 Some(_) if revoked == Revoked::Yes => {}
-                Some(reason) => return Ok(Revoked::Failed(reason)),
+                Some(reason) => return Revoked::Failed(reason),
                 None => revoked = Revoked::Yes,
             }
         }
-        Ok(revoked)
+        revoked
     }
 
     /// Sends a request as the connection's client.

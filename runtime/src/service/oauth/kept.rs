@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::renewal::Token;
+use super::renewal::{Token, broken};
 use super::{AccessToken, OauthError, Tokens};
 use crate::domain::connection::Connection;
 use crate::domain::oauth::StoredToken;
@@ -80,7 +80,9 @@ impl Service {
         let scopes = tokens.scopes.clone();
         let scopes = scopes.or_else(|| before.filter(|_| keep).and_then(|before| before.scopes.clone()));
         let access = Some(seal("access_token", &tokens.access).await?);
-        let mut stored = StoredToken { generation, access, refresh, scopes, ..StoredToken::none(self.now()) };
+        // Tokens that come while the connection is being disconnected are kept to be revoked.
+        let broken = before.filter(|_| keep).and_then(|before| broken(connection, before));
+        let mut stored = StoredToken { generation, access, refresh, scopes, broken, ..StoredToken::none(self.now()) };
         stored.set_expiry(tokens.expires, chance());
         let access = AccessToken { secret: tokens.access.clone(), generation };
         self.swap(connection, version, stored, Some(access)).await
@@ -111,14 +113,14 @@ impl Service {
     pub(super) async fn replace_token(
         self: &Arc<Self>,
         connection: &Connection,
-        tokens: Tokens,
+        tokens: &Tokens,
     ) -> Result<(), ServiceError> {
         for _ in 0..MOST_TRIES {
             // It need not open: whoever authorizes has other tokens.
             let before = self.read_stored(connection)?;
             let before = before.as_ref().map(|(stored, version)| (stored, *version));
             // The refresh token from before may be of another account.
-            match self.swap_token(connection, before, &tokens, false).await {
+            match self.swap_token(connection, before, tokens, false).await {
                 Ok(token) => {
                     self.publish_token(connection, token);
                     self.oauth.holder(&connection.id).forget_trouble();

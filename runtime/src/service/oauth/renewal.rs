@@ -296,7 +296,7 @@ impl Service {
             }
         };
         match self.request_tokens(connection, request).await {
-            Ok(tokens) => self.keep_renewed(connection, before, &tokens).await,
+            Ok(tokens) => self.keep_renewed(connection, before, tokens).await,
             // Nobody consented to client credentials, so nobody can do so again.
             Err(OauthError::Refused(refusal)) if refusal.is_final() && !connection.is_client_credentials() => {
                 // Somebody else may have renewed it meanwhile, so that what was refused is only old.
@@ -312,16 +312,19 @@ impl Service {
         }
     }
 
-    /// Keeps the tokens of a renewal, unless somebody authorized or disconnected the connection meanwhile.
+    /// Keeps the tokens of a renewal, unless somebody authorized the connection meanwhile. Where it is being disconnected,
+    /// they take the place of those that are to be revoked; where it was, they are revoked.
     async fn keep_renewed(
         self: &Arc<Self>,
         connection: &Connection,
-        mut before: Option<Arc<Token>>,
-        tokens: &Tokens,
+        before: Option<Arc<Token>>,
+        tokens: Tokens,
     ) -> Outcome {
+        let mut before = before.map(|before| (before.stored.clone(), before.version));
         loop {
-            let replaced = before.as_ref().map(|before| (&before.stored, before.version));
-            match self.swap_token(connection, replaced, tokens, true).await {
+            let replaced = before.as_ref().map(|(stored, version)| (stored, *version));
+            match self.swap_token(connection, replaced, &tokens, true).await {
+                Ok(token) if token.stored.broken.is_some() => return self.found(connection, token),
                 Ok(token) => {
                     self.publish_token(connection, token.clone());
                     return Ok(token);
@@ -329,14 +332,38 @@ impl Service {
                 Err(Swap::Failed(error)) => return Err(error.into()),
                 Err(Swap::Conflict) => {}
             }
-            // It may be the same token still, of which only its end was learnt.
-            let present = self.read_token(connection).await?;
-            let number =
-                |token: &Option<Arc<Token>>| token.as_ref().map(|token| (token.stored.generation, token.version));
-            match (number(&present), number(&before)) {
-                (Some((new, now)), Some((old, then))) if new == old && now != then => before = present,
-                _ => return self.found_instead(connection).await,
+            let present = self.read_stored(connection)?;
+            let closed = present.as_ref().is_none_or(|(stored, _)| stored.broken.is_some());
+            match (&present, &before) {
+                // It may be the same token still, of which only its end was learnt.
+                (Some((new, now)), Some((old, then))) if new.generation == old.generation && now != then => {
+                    before = present;
+                }
+                // The same, which is to be revoked.
+                (Some((new, _)), Some((old, _)))
+                    if broken(connection, new).is_some()
+                        && new.refresh.is_some()
+                        && new.generation == old.generation + 1 =>
+                {
+                    before = present;
+                }
+                _ => {
+                    if closed {
+                        self.revoke_unkept(connection, &tokens).await;
+                    }
+                    return self.found_instead(connection).await;
+                }
             }
+        }
+    }
+
+    /// Waits for the renewal of a connection's token that is under way, if one is; no longer than a call would.
+    pub(super) async fn await_renewal(&self, connection: &Connection) {
+        let Some(holder) = self.oauth.holder_of(connection) else { return };
+        let renewal = holder.state().renewal.as_ref().map(|renewal| renewal.outcome.clone());
+        if let Some(renewal) = renewal {
+            // Whatever comes of it, it is over then.
+            drop(timeout(LONGEST_WAIT, renewal).await);
         }
     }
 

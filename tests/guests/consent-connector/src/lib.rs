@@ -20,6 +20,7 @@ fn oauth() -> Oauth {
 /// An app that tells with its redirect in which region the account is; tokens are given there.
 fn regional() -> Oauth {
     Oauth::code("${config.provider}/auth", "${config.provider}/${config.region}/token")
+        .revocation_url("${config.provider}/${config.region}/revoke")
         .metadata_from_redirect("region", "location")
         .metadata_from_token("domain", "/api_domain")
 }

@@ -19,12 +19,17 @@ type Request = (String, BTreeMap<String, String>);
 struct Provider {
     asked: Arc<Mutex<Vec<Request>>>,
     domain: Arc<Mutex<String>>,
+    /// The tokens it was asked to revoke, with their regions.
+    revoked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Provider {
     async fn start(&self) -> String {
-        let router =
-            Router::new().route("/{region}/token", post(token)).route("/whoami", get(whoami)).with_state(self.clone());
+        let router = Router::new()
+            .route("/{region}/token", post(token))
+            .route("/{region}/revoke", post(revoke))
+            .route("/whoami", get(whoami))
+            .with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -38,6 +43,11 @@ impl Provider {
 
 async fn whoami() -> Json<Value> {
     Json(json!({"email": "<ada@app.example>"}))
+}
+
+async fn revoke(State(provider): State<Provider>, Path(region): Path<String>, body: String) {
+    let token = asked(&format!("http://x/?{body}"), "token");
+    provider.revoked.lock().unwrap().push((region, token));
 }
 
 async fn token(State(provider): State<Provider>, Path(region): Path<String>, body: String) -> Json<Value> {
@@ -75,6 +85,9 @@ async fn what_the_app_tells_is_kept_within_the_connectors_rules() {
     assert!(status == 502 && text.contains("must match the pattern"), "{text}");
     assert_eq!(house.app.get(&path).await["config"]["region"], Value::Null, "nothing of it was kept");
     assert_eq!(house.authorizations().await, 0);
+    let revoked = std::mem::take(&mut *provider.revoked.lock().unwrap());
+    let expected = ["a-refresh-token", "an-access-token"].map(|token| ("eu".to_owned(), token.to_owned()));
+    assert_eq!(revoked, expected, "tokens that are not kept are revoked");
 
     let (status, text) = arrive("&location=us&api_domain=https://evil.example", "https://acme.app.example").await;
     assert!(status == 200 && text.contains("<h1>Connected</h1>"), "{text}");

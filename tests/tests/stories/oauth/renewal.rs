@@ -191,6 +191,34 @@ async fn a_refresh_token_the_app_takes_no_more_needs_a_person() {
 }
 
 #[tokio::test]
+async fn tokens_that_come_while_a_connection_is_disconnected_are_revoked() {
+    let house = Arc::new(House::open("oauth_advanced", |_| {}).await);
+    house.works().await;
+    house.clock.forward(SignedDuration::from_hours(2));
+    house.oauth.be(Mood::Holds);
+    let begin = |what: &'static str| {
+        let house = house.clone();
+        tokio::spawn(async move {
+            match what {
+                "call" => house.call("me").await,
+                what => house.app().post(&format!("{}/{what}", house.path()), json!({})).await,
+            }
+        })
+    };
+    let call = begin("call");
+    house.oauth.asked(2).await;
+    let disconnected = begin("disconnect");
+    let closed = |view: &Value| view["health_reason"].as_str().unwrap().contains("It is not authorized");
+    house.app().until(&house.path(), closed).await;
+    assert!(house.oauth.revoked().is_empty(), "the app is about to give others");
+    house.oauth.release();
+    let disconnected = disconnected.await.unwrap();
+    assert_eq!(disconnected["revoked"], true, "{disconnected}");
+    assert_eq!(house.oauth.revoked(), ["refresh-2-of-the-story", "access-2-of-the-story"]);
+    assert!(broken(&call.await.unwrap()).contains("disconnected"));
+}
+
+#[tokio::test]
 async fn a_method_whose_scope_was_not_granted_is_not_called() {
     let oauth = headgate_tests::oauth::Oauth::start().await;
     oauth.set_scope("read");
