@@ -135,3 +135,17 @@ fn the_redirect_and_the_token_say_where_the_account_is() {
         "https://accounts.zohocloud.ca".strip_prefix(&field.prefix).is_some_and(|d| field.choices.contains(&d.into()))
     );
 }
+
+#[test]
+fn every_data_centre_has_an_api() {
+    let manifest = <ZohoCrm as headgate_sdk::Connector>::describe();
+    let field = |name: &str| manifest.config.iter().find(|field| field.name == name).unwrap();
+    let pattern = field("api_domain").pattern.clone().unwrap();
+    let (_, domains) = pattern.split_once(r"zohoapis\.(").unwrap();
+    let domains: Vec<_> = domains.split_once(')').unwrap().0.split('|').collect();
+    for choice in &field("data_center").choices {
+        let domain = choice.split_once('.').unwrap().1.replace('.', r"\.");
+        assert!(domains.contains(&domain.as_str()), "{choice}");
+    }
+    assert!(field("data_center").choices.contains(&"zoho.ae".to_owned()));
+}
