@@ -21,7 +21,8 @@ use crate::store::Sequence;
 
 /// How long a call waits for a renewal: longer than the app may take for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long after a refusal another one renews nothing: the token is not what the app dislikes.
+/// How long after a token was got for one that was refused, another refusal gets none: the token is not what the app
+/// dislikes.
 const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Failures in a row after which somebody is told.
 const ALERT_AFTER: u32 = 5;
@@ -57,7 +58,7 @@ struct State {
     read: Option<Option<StoredToken>>,
     renewal: Option<Renewing>,
     trouble: Option<Trouble>,
-    /// When an app refused the newest token last.
+    /// When a token was got last because an app refused the one before.
     refused: Option<Timestamp>,
 }
 
@@ -210,14 +211,11 @@ impl Service {
         if let Some(trouble) = state.trouble.as_ref().filter(|trouble| now < trouble.retry_after) {
             return known(Err(trouble.error.clone()));
         }
-        if cause == Cause::Refused {
-            if state.refused.is_some_and(|at| now.duration_since(at) < REFUSED_AGAIN) {
-                let reason = "the app refuses its new token too".to_owned();
-                return known(Err(OauthError::Unavailable { reason, retry_after: None }));
-            }
-            state.refused = Some(now);
+        if cause == Cause::Refused && state.refused.is_some_and(|at| now.duration_since(at) < REFUSED_AGAIN) {
+            let reason = "the app refuses its new token too".to_owned();
+            return known(Err(OauthError::Unavailable { reason, retry_after: None }));
         }
-        let task = self.background.spawn(self.clone().renew(connection.id.clone(), generation));
+        let task = self.background.spawn(self.clone().renew(connection.id.clone(), generation, cause));
         let abort = task.abort_handle();
         let outcome =
             task.map(|ended| ended.unwrap_or_else(|panic| Err(OauthError::internal("renewing a token")(panic))));
@@ -227,7 +225,7 @@ impl Service {
     }
 
     /// One renewal; what comes of it is known to everybody when it ends.
-    async fn renew(self: Arc<Self>, id: ConnectionId, generation: u64) -> Outcome {
+    async fn renew(self: Arc<Self>, id: ConnectionId, generation: u64, cause: Cause) -> Outcome {
         let Some(connection) = self.catalog().connections.get(&id).cloned() else {
             self.drop_token(&id);
             return Err(OauthError::Unfit("the connection was deleted".to_owned()));
@@ -241,6 +239,9 @@ impl Service {
             match &outcome {
                 Ok(token) => {
                     state.take_up(token.clone());
+                    if cause == Cause::Refused {
+                        state.refused = Some(now);
+                    }
                     state.trouble.take().map_or(0, |trouble| trouble.failures)
                 }
                 Err(OauthError::NeedsAuthorization { .. }) => 0,

@@ -166,6 +166,18 @@ async fn a_refused_token_is_renewed_once_and_neither_is_seen() {
 }
 
 #[tokio::test]
+async fn a_refused_token_is_renewed_as_soon_as_the_app_gives_one_again() {
+    let house = House::open("oauth_advanced", |_| {}).await;
+    house.works().await;
+    house.oauth.forget_access();
+    house.oauth.be(Mood::Answers(503, String::new()));
+    assert_eq!(house.call("me").await["error"]["code"], "http_401");
+    house.oauth.be(Mood::Well);
+    house.clock.forward(SignedDuration::from_secs(3));
+    house.works().await;
+}
+
+#[tokio::test]
 async fn a_refresh_token_the_app_takes_no_more_needs_a_person() {
     let house = House::open("oauth_advanced", |_| {}).await;
     house.works().await;
