@@ -180,16 +180,13 @@ impl TokenBook {
 }
 
 impl Service {
-    /// After an authorization: the connection's first or next token. It is durable when this returns; the connection
-    /// counts as broken no more.
+    /// After an authorization: the connection's first or next token. It is durable when this returns.
     pub(in crate::service) async fn keep_tokens(
         self: &Arc<Self>,
         connection: &Connection,
         tokens: &Tokens,
     ) -> Result<(), ServiceError> {
-        self.replace_token(connection, tokens).await?;
-        self.forget_refusals(connection);
-        self.alert_connection_restored(connection).await
+        self.replace_token(connection, tokens).await
     }
 
     /// Asks the app to revoke tokens that were closed (RFC 7009), as well as it can, and forgets them.
