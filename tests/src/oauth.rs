@@ -56,6 +56,8 @@ struct Book {
     life: Option<i64>,
     /// Which scopes are granted; untold when absent.
     scope: Option<String>,
+    /// Whether it gives access tokens alone.
+    refreshes_nothing: bool,
     issued: u32,
     access: Option<String>,
     /// An older access token that it still takes.
@@ -105,6 +107,11 @@ impl Oauth {
     /// Which scopes it grants from now on.
     pub fn set_scope(&self, scope: &str) {
         self.book().scope = Some(scope.to_owned());
+    }
+
+    /// Gives no refresh tokens from now on.
+    pub fn refresh_nothing(&self) {
+        self.book().refreshes_nothing = true;
     }
 
     /// Takes no access token any more that it gave so far.
@@ -168,7 +175,7 @@ impl Book {
         self.secrets.extend([access.clone(), refresh.clone()]);
         let mut answer = json!({"access_token": access, "token_type": "bearer"});
         (self.access, self.refresh) = (Some(access), Some(refresh.clone()));
-        if form["grant_type"] != "client_credentials" {
+        if form["grant_type"] != "client_credentials" && !self.refreshes_nothing {
             answer["refresh_token"] = json!(refresh);
         }
         if let Some(life) = self.life {

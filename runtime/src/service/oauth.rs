@@ -93,6 +93,8 @@ pub struct TokenStatus {
     pub state: TokenState,
     /// Why somebody has to authorize it again.
     pub reason: Option<String>,
+    /// Whether that is only because the token ended and nothing renews it.
+    pub expired: bool,
     /// When the access token ends, where that is known.
     pub expires: Option<Timestamp>,
     /// When the present token was got.
@@ -224,6 +226,7 @@ impl Service {
         Ok(Some(TokenStatus {
             state,
             reason,
+            expired: token.expired,
             expires: token.expires,
             refreshed: token.obtained,
             scopes: token.scopes,

@@ -35,6 +35,9 @@ pub struct StoredToken {
     pub scopes: Option<Vec<String>>,
     /// Why only a person can help, where that is so.
     pub broken: Option<String>,
+    /// Whether that is only because it ended and nothing renews it.
+    #[serde(default)]
+    pub expired: bool,
 }
 
 impl StoredToken {
@@ -49,6 +52,7 @@ impl StoredToken {
             due: None,
             scopes: None,
             broken: None,
+            expired: false,
         }
     }
 

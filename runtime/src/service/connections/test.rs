@@ -18,7 +18,7 @@ use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::connections::{details, find};
 use crate::service::error::ServiceError;
-use crate::service::oauth::OauthError;
+use crate::service::oauth::{OauthError, TokenStatus};
 use crate::wasm::egress::Renewal;
 
 /// How long an app may take over the request: a person waits for it.
@@ -79,7 +79,7 @@ impl Service {
             Ok(grant) => Arc::new(grant),
             Err(OauthError::Internal(error)) => return Err(ServiceError::internal("granting a test")(error)),
             Err(error @ OauthError::NeedsAuthorization { .. }) => {
-                return Ok(Found::new(TestResult::Revoked, error.to_string()));
+                return Ok(Found::new(ending(self.token_status(connection).as_ref()), error.to_string()));
             }
             Err(error @ OauthError::Unavailable { .. }) => {
                 return Ok(Found::new(TestResult::Unreachable, error.to_string()));
@@ -93,9 +93,8 @@ impl Service {
         // Where the app refused the token, it was renewed meanwhile, or could not be.
         let token = self.token_status(connection)?;
         if let Credentials::Ended(remedy) = details::credentials(connection, token.as_ref()) {
-            let ended = token.and_then(|token| token.expires).is_some_and(|end| end <= self.now());
-            let result = if ended { TestResult::Expired } else { TestResult::Revoked };
-            return Ok(Found { status: Some(answer.status().as_u16()), ..Found::new(result, remedy) });
+            let found = Found::new(ending(token.as_ref()), remedy);
+            return Ok(Found { status: Some(answer.status().as_u16()), ..found });
         }
         Ok(judge(verification, connection.oauth.is_some(), answer.status(), answer.body()))
     }
@@ -118,6 +117,11 @@ impl Renewal for TestRenewal {
         let renewed = self.service.grant_after_refusal(&self.connection, refused.generation);
         renewed.map(|granted| granted.ok().map(Arc::new)).boxed()
     }
+}
+
+/// How an authorization came to its end.
+fn ending(token: Option<&TokenStatus>) -> TestResult {
+    if token.is_some_and(|token| token.expired) { TestResult::Expired } else { TestResult::Revoked }
 }
 
 /// The request to test with.

@@ -142,8 +142,12 @@ impl Service {
         for _ in 0..MOST_TRIES {
             let (kept, before) = self.read_stored(connection)?.unzip();
             let kept = kept.unwrap_or_else(|| StoredToken::none(self.now()));
-            let mut stored =
-                StoredToken { generation: kept.generation + 1, broken: Some(DISCONNECTED.to_owned()), ..kept };
+            let mut stored = StoredToken {
+                generation: kept.generation + 1,
+                broken: Some(DISCONNECTED.to_owned()),
+                expired: false,
+                ..kept
+            };
             if wipe {
                 (stored.access, stored.refresh) = (None, None);
                 (stored.expires, stored.due, stored.scopes) = (None, None, None);

@@ -293,7 +293,7 @@ impl Service {
             }
             (_, None) => {
                 let reason = "its token ended, and the app gave no refresh token";
-                return self.give_up(connection, before.as_deref(), reason).await;
+                return self.give_up(connection, before.as_deref(), reason, true).await;
             }
         };
         match self.request_tokens(connection, request).await {
@@ -307,7 +307,7 @@ impl Service {
                     return self.found_instead(connection).await;
                 }
                 let reason = format!("the app takes its refresh token no more: {refusal}");
-                self.give_up(connection, before.as_deref(), &reason).await
+                self.give_up(connection, before.as_deref(), &reason, false).await
             }
             Err(error) => Err(error),
         }
@@ -388,9 +388,15 @@ impl Service {
     }
 
     /// Marks that only a person can help, and tells them. Nothing is sent for the connection until then.
-    async fn give_up(self: &Arc<Self>, connection: &Connection, before: Option<&Token>, reason: &str) -> Outcome {
+    async fn give_up(
+        self: &Arc<Self>,
+        connection: &Connection,
+        before: Option<&Token>,
+        reason: &str,
+        expired: bool,
+    ) -> Outcome {
         if let Some(before) = before {
-            let stored = StoredToken { broken: Some(reason.to_owned()), ..before.stored.clone() };
+            let stored = StoredToken { broken: Some(reason.to_owned()), expired, ..before.stored.clone() };
             match self.swap(connection, Some(before.version), stored, before.access.clone()).await {
                 Ok(token) => self.oauth.holder(&connection.id).state().take_up(token),
                 Err(Swap::Conflict) => return self.found_instead(connection).await,

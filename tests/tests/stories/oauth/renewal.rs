@@ -231,6 +231,28 @@ async fn tokens_that_come_while_a_connection_is_disconnected_are_revoked() {
 }
 
 #[tokio::test]
+async fn a_test_tells_a_token_that_ended_from_one_that_was_taken_away() {
+    for (refreshes, found) in [(false, "expired"), (true, "revoked")] {
+        let house = House::open("oauth_advanced", |_| {}).await;
+        if refreshes {
+            house.oauth.forget_refresh();
+        } else {
+            house.oauth.refresh_nothing();
+            house.authorize().await;
+        }
+        let test = format!("{}/test", house.path());
+        assert_eq!(house.app().post(&test, json!({})).await["result"], "valid");
+        house.clock.forward(SignedDuration::from_hours(2));
+        for _ in 0..2 {
+            let report = house.app().post(&test, json!({})).await;
+            assert_eq!(report["result"], found, "{report}");
+        }
+        let house = house.restart().await;
+        assert_eq!(house.app().post(&test, json!({})).await["result"], found);
+    }
+}
+
+#[tokio::test]
 async fn a_method_whose_scope_was_not_granted_is_not_called() {
     let oauth = headgate_tests::oauth::Oauth::start().await;
     oauth.set_scope("read");
