@@ -29,7 +29,7 @@ use crate::service::Service;
 use crate::service::access::{Actor, Who};
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
-use crate::service::oauth::{TokenRequest, TokenState, Tokens};
+use crate::service::oauth::{TokenRequest, TokenState, TokenStatus, Tokens};
 use crate::service::oidc::loopback;
 use crate::service::once::Once;
 use crate::service::record::Record;
@@ -289,7 +289,8 @@ impl Service {
         let tokens = self.request_tokens(&connection, TokenRequest::Code { code, verifier, redirect_uri }).await?;
         let kept = self.keep_authorization(&actor, &begun, connection.clone(), &tokens).await;
         // Many apps have one consent of a person for all their tokens: one that is in use would end with these.
-        let is_used = || self.token_status(&begun).is_some_and(|token| token.state == TokenState::Authorized);
+        let authorized = |token: Option<TokenStatus>| token.is_some_and(|token| token.state == TokenState::Authorized);
+        let is_used = || self.token_status(&begun).is_ok_and(authorized);
         if kept.is_err() && !is_used() {
             self.revoke_unkept(&connection, &tokens).await;
         }

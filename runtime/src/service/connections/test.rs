@@ -79,7 +79,7 @@ impl Service {
             Ok(grant) => Arc::new(grant),
             Err(OauthError::Internal(error)) => return Err(ServiceError::internal("granting a test")(error)),
             Err(error @ OauthError::NeedsAuthorization { .. }) => {
-                return Ok(Found::new(ending(self.token_status(connection).as_ref()), error.to_string()));
+                return Ok(Found::new(ending(self.token_status(connection)?.as_ref()), error.to_string()));
             }
             Err(error @ OauthError::Unavailable { .. }) => {
                 return Ok(Found::new(TestResult::Unreachable, error.to_string()));
