@@ -112,13 +112,17 @@ impl Service {
 
     /// Sees to it that there is a new key, and notes that it begins.
     async fn prepare_rotation(&self, mut edit: Edit) -> Result<(), ServiceError> {
+        let before = self.newest_rotation()?;
+        if self.vault.replacement().is_none() && self.is_under_way(before.as_ref()) {
+            // All is wrapped anew, and only that was not noted: another new key is not what was asked for.
+            return edit.save().await;
+        }
         let Replacement { from, to } = self.vault.prepare_replacement().await.map_err(|error| match error {
             VaultError::NoNextKey => ServiceError::Conflict(format!("The key cannot be replaced: {error}")),
             error => ServiceError::internal("making a key-encryption key")(error),
         })?;
-        let before = self.newest_rotation()?;
         // One that was interrupted goes on under its own entry.
-        if !before.as_ref().is_some_and(|before| before.to == to && before.finished.is_none()) {
+        if !self.is_under_way(before.as_ref()) {
             let rotation = Rotation { from, to, started: self.now(), finished: None };
             edit.put_value(NEWEST, before.map_or(Value::Null, |before| json!(before)), json!(rotation));
         }
@@ -127,14 +131,19 @@ impl Service {
 
     /// Goes on with a rotation that the server's end interrupted.
     pub(super) fn resume_rotation(self: &Arc<Self>) -> Result<(), ServiceError> {
-        let Some(replacement) = self.vault.replacement() else { return Ok(()) };
         let newest = self.newest_rotation()?;
-        let under_way = newest.is_some_and(|newest| newest.to == replacement.to && newest.finished.is_none());
-        if (under_way || self.vault.is_begun()) && self.rotation.begin() {
-            tracing::info!(from = %replacement.from, to = %replacement.to, "replacing the key-encryption key goes on");
+        if (self.is_under_way(newest.as_ref()) || self.vault.is_begun()) && self.rotation.begin() {
+            tracing::info!("replacing the key-encryption key goes on");
             self.background.spawn(self.clone().replace_key());
         }
         Ok(())
+    }
+
+    /// Whether the newest rotation was not noted as finished, and leads to the key that is to come; where none is to
+    /// come, to the one in use: then nothing but the note is left.
+    fn is_under_way(&self, newest: Option<&Rotation>) -> bool {
+        let to = self.vault.replacement().map_or_else(|| self.vault.key_id(), |replacement| replacement.to);
+        newest.is_some_and(|newest| newest.to == to && newest.finished.is_none())
     }
 
     async fn replace_key(self: Arc<Self>) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use headgate::service::access::Actor;
 use headgate::store::Batch;
 use headgate_tests::process::Process;
-use headgate_tests::records::{records, tamper};
+use headgate_tests::records::{records, tamper, tampered};
 use headgate_tests::{Answer, Hostile, TestApp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -180,4 +180,25 @@ async fn a_caller_who_goes_away_does_not_stop_it() {
     assert!(!was_over, "the caller went before the answer");
     let after = app.until("/secrets", |view| view["rotation"]["state"] == "finished").await;
     assert_ne!(after["key"], before["key"]);
+}
+
+#[tokio::test]
+async fn a_rotation_that_ended_before_it_was_noted_is_noted_at_the_start() {
+    let app = TestApp::start().await;
+    groups(&app, 1).await;
+    app.post("/secrets/rotate", json!({})).await;
+    let before = app.until("/secrets", |view| view["rotation"]["state"] == "finished").await;
+    let app = tampered(app, |database| {
+        let (key, mut record) = records(database, "secrets/rotation").remove(0);
+        record["record"]["finished"] = Value::Null;
+        Batch::new().put(key, record.to_string())
+    });
+    let app = app.await;
+    let after = app.until("/secrets", |view| view["rotation"]["state"] == "finished").await;
+    for same in ["key", "retired"] {
+        assert_eq!(after[same], before[same], "{after}");
+    }
+    for same in ["from", "to", "started"] {
+        assert_eq!(after["rotation"][same], before["rotation"][same], "{after}");
+    }
 }
