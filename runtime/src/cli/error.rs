@@ -76,6 +76,9 @@ pub enum CliError {
     /// A run of Run Once ended with an error; its record was shown.
     #[error("the run failed: {0}")]
     RunFailed(String),
+    /// Replacing the key-encryption key ended before it was finished.
+    #[error("the key was not replaced: {0}")]
+    RotationStopped(String),
     /// The demo saw something else than it should.
     #[error("this is not as it should be: {0}")]
     Unexpected(String),

@@ -23,11 +23,14 @@ pub(in crate::cli) enum Command {
 
 impl Command {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let view = match self {
-            Self::Show => context.client.get(&["secrets"]).await?,
-            Self::Rotate => rotate(context).await?,
-        };
-        context.output.show(&view, show)
+        match self {
+            Self::Show => context.output.show(&context.client.get(&["secrets"]).await?, show),
+            Self::Rotate => {
+                let view = rotate(context).await?;
+                context.output.show(&view, show)?;
+                check_finished(view.rotation)
+            }
+        }
     }
 }
 
@@ -42,6 +45,18 @@ async fn rotate(context: &Context) -> Result<SecretsView, CliError> {
     }
     bar.finish_and_clear();
     Ok(view)
+}
+
+/// A rotation that stopped is a failure, also to scripts: both keys are still needed.
+fn check_finished(rotation: Option<RotationView>) -> Result<(), CliError> {
+    match rotation {
+        Some(RotationView { state: RotationState::Finished, .. }) => Ok(()),
+        stopped => {
+            let why = stopped.and_then(|rotation| rotation.failed);
+            let why = why.unwrap_or_else(|| "the server stopped before. It goes on at its next start".to_owned());
+            Err(CliError::RotationStopped(why))
+        }
+    }
 }
 
 fn show(view: &SecretsView) -> String {

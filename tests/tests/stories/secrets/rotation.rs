@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use headgate::service::access::Actor;
 use headgate::store::Batch;
@@ -14,6 +14,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{TOKEN, called, stage};
+use crate::authorize::headgate;
 
 /// Groups with a key of their own, each with a trigger that shares a secret with its sender.
 async fn groups(app: &TestApp, count: usize) {
@@ -201,4 +202,41 @@ async fn a_rotation_that_ended_before_it_was_noted_is_noted_at_the_start() {
     for same in ["from", "to", "started"] {
         assert_eq!(after["rotation"][same], before["rotation"][same], "{after}");
     }
+}
+
+#[tokio::test]
+async fn the_command_fails_where_the_rotation_does() {
+    let app = TestApp::start().await;
+    groups(&app, 2).await;
+    // A key that was damaged opens under no other, and stops it; once it is as it was, the same goes on.
+    let (good, bad) = (Arc::new(OnceLock::new()), "00".repeat(48));
+    let kept = good.clone();
+    let app = tampered(app, move |database| {
+        let (key, record) = records(database, "data-key/").remove(0);
+        let mut damaged = record.clone();
+        damaged["ciphertext"] = bad.into();
+        let batch = Batch::new().put(key.clone(), damaged.to_string());
+        kept.set((key, record.to_string())).unwrap();
+        batch
+    });
+    let app = app.await;
+    let rotate = async |app: &TestApp| headgate(app, "secrets rotate").output().await.unwrap();
+    let ended = rotate(&app).await;
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        !ended.status.success() && said.contains("the key was not replaced") && said.contains("rotate again"),
+        "{said}"
+    );
+    let before = app.get("/secrets").await;
+    assert_eq!((&before["rotation"]["state"], &before["retired"]), (&json!("interrupted"), &json!([])), "{before}");
+
+    let app = tampered(app, move |_| {
+        let (key, record) = good.get().unwrap().clone();
+        Batch::new().put(key, record)
+    });
+    let app = app.await;
+    let after = app.until("/secrets", |view| view["rotation"]["state"] == "finished").await;
+    assert_eq!((&after["key"], &after["rotation"]["to"]), (&before["rotation"]["to"], &before["rotation"]["to"]));
+    let ended = rotate(&app).await;
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
