@@ -118,7 +118,9 @@ impl Service {
             return edit.save().await;
         }
         let Replacement { from, to } = self.vault.prepare_replacement().await.map_err(|error| match error {
-            VaultError::NoNextKey => ServiceError::Conflict(format!("The key cannot be replaced: {error}")),
+            VaultError::NoNextKey | VaultError::BadKeyFile { .. } => {
+                ServiceError::Conflict(format!("The key cannot be replaced: {error}"))
+            }
             error => ServiceError::internal("making a key-encryption key")(error),
         })?;
         // One that was interrupted goes on under its own entry.

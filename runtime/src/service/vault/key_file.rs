@@ -87,6 +87,20 @@ fn create(path: &Path, name: impl FnOnce(&Path) -> io::Result<()>) -> Result<Raw
     Ok(key)
 }
 
+/// Whether the file can be replaced later, tried with a link: a file that is mounted by itself cannot be linked to
+/// from its folder, and a folder that cannot be written to takes no link.
+pub(super) fn check_replaceable(path: &Path) -> Result<(), VaultError> {
+    let probe = beside(path, ".probe");
+    let tried =
+        remove_if_there(&probe).and_then(|()| fs::hard_link(path, &probe)).and_then(|()| fs::remove_file(&probe));
+    tried.map_err(|error| VaultError::BadKeyFile {
+        path: path.to_owned(),
+        reason: format!(
+            "another one cannot take its place ({error}). Let the server write to its folder, and mount the folder rather than the file alone; or give the server the old and the new key in HEADGATE_KEY, with a comma between them"
+        ),
+    })
+}
+
 /// Puts the next key in the place of the old one, which is kept under its id. At each moment there is a key in `path`.
 pub(super) fn replace(path: &Path, old: &str) -> Result<(), VaultError> {
     let replaced = || {
@@ -109,15 +123,19 @@ fn write(path: &Path, text: &str, name: impl FnOnce(&Path) -> io::Result<()>) ->
     }
     // Written whole before it has its name: a process that ends in between leaves no half key behind.
     let unfinished = path.with_extension("new");
-    fs::remove_file(&unfinished).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })?;
+    remove_if_there(&unfinished)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     name(&unfinished)?;
     sync_folders(path)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// The file's folder may be as new as the file.

@@ -54,15 +54,25 @@ impl Vault {
         }
     }
 
-    /// Sees to it that there is a key to replace the present one. A new one is durable when this returns.
+    /// Sees to it that there is a key to replace the present one, and that it can take its place. A new one is durable
+    /// when this returns.
     pub async fn prepare_replacement(&self) -> Result<Replacement, VaultError> {
-        if let Some(replacement) = self.replacement() {
-            return Ok(replacement);
-        }
-        let Source::File(path) = &self.source else { return Err(VaultError::NoNextKey) };
-        let path = path.clone();
-        let key = spawn_blocking(move || key_file::read_or_create_next(&path)).await;
-        let key = key.map_err(|_| VaultError::Interrupted)??;
+        let present = self.replacement();
+        let path = match (&self.source, present) {
+            (Source::Variable, present) => return present.ok_or(VaultError::NoNextKey),
+            (Source::File(path), Some(present)) => {
+                let path = path.clone();
+                let checked = spawn_blocking(move || key_file::check_replaceable(&path));
+                checked.await.map_err(|_| VaultError::Interrupted)??;
+                return Ok(present);
+            }
+            (Source::File(path), None) => path.clone(),
+        };
+        let made = spawn_blocking(move || {
+            key_file::check_replaceable(&path)?;
+            key_file::read_or_create_next(&path)
+        });
+        let key = made.await.map_err(|_| VaultError::Interrupted)??;
         let ring = self.ring.load().with_next(&key);
         self.ring.store(Arc::new(ring));
         self.replacement().ok_or(VaultError::NoNextKey)

@@ -240,3 +240,16 @@ async fn the_command_fails_where_the_rotation_does() {
     let ended = rotate(&app).await;
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
+
+#[tokio::test]
+async fn a_key_file_that_cannot_be_replaced_is_told_at_once() {
+    let app = TestApp::start().await;
+    groups(&app, 1).await;
+    let before = app.get("/secrets").await;
+    std::fs::create_dir(app.data_dir().join("keys/key-encryption-key.probe")).unwrap();
+    let answer = Answer::to(app.manage(Method::POST, "/secrets/rotate")).await;
+    let text = answer.text();
+    assert_eq!(answer.status, 409, "{text}");
+    assert!(text.contains("keys/key-encryption-key cannot be used") && text.contains("mount the folder"), "{text}");
+    assert_eq!(app.get("/secrets").await["key"], before["key"]);
+}

@@ -136,6 +136,34 @@ async fn a_next_key_that_is_there_is_not_written_over() {
 }
 
 #[tokio::test]
+async fn a_key_file_that_cannot_be_replaced_is_found_out_before_anything_is_wrapped_anew() {
+    let house = House::new();
+    let (vault, sealed) = filled(&house).await;
+    let old = vault.key_id();
+    // What stands in the way of the trial, as a mount or a folder that is not to be written to does.
+    let obstacle = house.dir.path().join("keys").join("kek.probe");
+    fs::create_dir(&obstacle).unwrap();
+    for _ in 0..2 {
+        let message = refused(vault.prepare_replacement().await);
+        assert!(message.contains("kek cannot be used: another one cannot take its place"), "{message}");
+        assert!(message.contains("mount the folder") && message.contains("HEADGATE_KEY"), "{message}");
+    }
+    assert_eq!((files(&house), vault.replacement()), (vec!["kek".to_owned(), "kek.probe".to_owned()], None));
+    fs::remove_dir(&obstacle).unwrap();
+    let to = vault.prepare_replacement().await.unwrap().to;
+    assert_eq!(files(&house), ["kek", "kek.next"]);
+
+    // It is tried again with a key that is there.
+    fs::create_dir(&obstacle).unwrap();
+    refused(vault.prepare_replacement().await);
+    assert_eq!(wrapped_by(&house), vec![old; 5]);
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(vault.prepare_replacement().await.unwrap().to, to);
+    assert!(vault.replace_key(|_, _| true).await.unwrap());
+    assert_opens(&house.open().await.unwrap(), &sealed).await;
+}
+
+#[tokio::test]
 async fn two_keys_in_the_environment_still_offer_it_after_it_failed() {
     let house = House::new();
     let keys = format!("{},{}", "01".repeat(KEY_LENGTH), "ab".repeat(KEY_LENGTH));
