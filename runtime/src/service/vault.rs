@@ -42,8 +42,17 @@ pub enum VaultError {
     )]
     MissingKey(PathBuf),
     /// The key is not the one this store was made with.
-    #[error("the key-encryption key from {0} is not the one this store was made with. Start with the right key")]
-    WrongKey(String),
+    #[error(
+        "the key-encryption key from {from} is not the one this store was made with, which has the id {kek}. A store from a backup of before a rotation needs the key of then: {remedy}"
+    )]
+    WrongKey {
+        /// Where the key at hand comes from.
+        from: String,
+        /// The id of the store's key.
+        kek: String,
+        /// Where that one may be.
+        remedy: String,
+    },
     /// The key file cannot be read or is no key.
     #[error("the key file {} cannot be used: {reason}", .path.display())]
     BadKeyFile {
@@ -148,10 +157,9 @@ impl Vault {
         };
         let (ring, server) = match sealed {
             Some(record) => {
-                let wrong = || VaultError::WrongKey(source.to_string());
                 let wrapped = Wrapped::parse(&record.value, SERVER_SECRETS)?;
-                let ring = ring.wrapping_with(&wrapped.kek).ok_or_else(wrong)?;
-                let plain = ring.unwrap(SERVER_SECRETS, &wrapped).map_err(|_| wrong())?;
+                let ring = ring.wrapping_with(&wrapped.kek).ok_or_else(|| source.is_wrong(&wrapped.kek))?;
+                let plain = ring.unwrap(SERVER_SECRETS, &wrapped)?;
                 let not_opened = |_| VaultError::NotOpened { place: SERVER_SECRETS.to_owned() };
                 (ring, Zeroizing::new(plain.as_slice().try_into().map_err(not_opened)?))
             }
@@ -256,6 +264,20 @@ impl fmt::Display for Source {
             Self::File(path) => path.display().fmt(f),
             Self::Variable => f.write_str(VARIABLE),
         }
+    }
+}
+
+impl Source {
+    /// The error that the store's key, which has this id, did not come from here.
+    fn is_wrong(&self, kek: &str) -> VaultError {
+        let remedy = match self {
+            Self::File(path) => {
+                let retired = key_file::retired_of(path, kek);
+                format!("it may be in {}. Start with that file as key_file", retired.display())
+            }
+            Self::Variable => format!("start with that one in {VARIABLE}"),
+        };
+        VaultError::WrongKey { from: self.to_string(), kek: kek.to_owned(), remedy }
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) fn next_of(path: &Path) -> PathBuf {
     beside(path, ".next")
 }
 
-fn retired_of(path: &Path, id: &str) -> PathBuf {
+/// Where a key is kept that was replaced in `path`.
+pub(super) fn retired_of(path: &Path, id: &str) -> PathBuf {
     beside(path, &format!(".{id}{RETIRED}"))
 }
 
@@ -35,7 +36,8 @@ pub(super) fn retired(path: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = entries
         .filter(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            name.starts_with(&begin) && name.ends_with(RETIRED)
+            // The key in use may be one of those itself, under a store from before.
+            name.strip_prefix(&begin).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(RETIRED))
         })
         .map(|entry| entry.path())
         .collect();

@@ -212,6 +212,31 @@ async fn a_next_key_that_is_gone_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_store_from_before_opens_with_the_key_that_was_replaced() {
+    let house = House::new();
+    let (vault, sealed) = filled(&house).await;
+    let keys = house.store.scan(DATA_KEYS, None, 100).unwrap().into_iter();
+    let backup: Vec<_> =
+        keys.chain([(SERVER_SECRETS.to_owned(), house.store.get(SERVER_SECRETS).unwrap().unwrap())]).collect();
+    let old = vault.prepare_replacement().await.unwrap().from;
+    assert!(vault.replace_key(|_, _| true).await.unwrap());
+    let retired = vault.retired_files().remove(0);
+    drop(vault);
+    for (key, record) in backup {
+        house.store.commit(Batch::new().put(key, record.value)).await.unwrap();
+    }
+    let message = refused(house.open().await);
+    assert!(message.contains(&old) && message.contains(&retired.display().to_string()), "{message}");
+    assert!(message.contains("as key_file"), "{message}");
+    let vault = Vault::open(house.store.clone(), &retired, None).await.unwrap();
+    assert_opens(&vault, &sealed).await;
+    assert_eq!(vault.retired_files(), [] as [PathBuf; 0], "the key in use is not to be removed");
+
+    let message = refused(house.open_with(&"ab".repeat(KEY_LENGTH)).await);
+    assert!(message.contains(&old) && message.contains("start with that one in HEADGATE_KEY"), "{message}");
+}
+
+#[tokio::test]
 async fn a_key_in_the_environment_is_replaced_by_the_second_one_there() {
     let house = House::new();
     let (old, new) = ("01".repeat(KEY_LENGTH), "ab".repeat(KEY_LENGTH));
