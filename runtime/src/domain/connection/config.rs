@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use headgate_manifest::{Auth, ConfigField, Manifest};
+use headgate_manifest::{Auth, ConfigField, Manifest, OauthGrant};
 use regex_lite::Regex;
 
 use super::{ConnectionError, MAX_VALUE, listed};
@@ -17,8 +17,10 @@ pub(super) fn check_config(
         let offered = listed(manifest.config.iter().map(|field| &field.name));
         return Err(ConnectionError::UnknownField { kind: "setting", field: unknown.clone(), offered });
     }
-    let told_later =
-        |name: &str| auth.kind.oauth().is_some_and(|oauth| oauth.metadata.iter().any(|m| m.config == name));
+    let told_later = |name: &str| {
+        let oauth = auth.kind.oauth().filter(|oauth| oauth.grant == OauthGrant::AuthorizationCode);
+        oauth.is_some_and(|oauth| oauth.metadata.iter().any(|told| told.config == name))
+    };
     let mut config = BTreeMap::new();
     for field in &manifest.config {
         let Some(value) = given.get(&field.name).or(field.default.as_ref()) else {
@@ -87,7 +89,22 @@ pub fn check_value(field: &ConfigField, value: &str) -> Result<String, Connectio
 
 #[cfg(test)]
 mod tests {
+    use headgate_manifest::Oauth;
+
     use super::*;
+
+    #[test]
+    fn a_setting_may_be_missing_where_a_person_will_authorize_and_the_app_tells_it() {
+        let manifest =
+            Manifest::new("crm", "CRM").config(ConfigField::new("dc", "Data centre").choices(["eu"]).required());
+        let check = |oauth: Oauth| {
+            let auth = Auth::oauth_advanced("own", "Own", oauth.metadata_from_token("dc", "/dc"));
+            check_config(&manifest, &auth, &BTreeMap::new())
+        };
+        assert_eq!(check(Oauth::code("https://crm.example/a", "https://crm.example/t")), Ok(BTreeMap::new()));
+        let error = check(Oauth::client_credentials("https://crm.example/t")).unwrap_err();
+        assert!(matches!(error, ConnectionError::MissingField { field, .. } if field == "dc"));
+    }
 
     #[test]
     fn a_value_is_kept_without_what_stands_around_it() {

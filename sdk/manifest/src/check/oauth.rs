@@ -53,6 +53,9 @@ impl Manifest {
 
     /// What an app tells may become part of a URL only within a rule.
     fn check_metadata(&self, subject: &str, oauth: &Oauth, faults: &mut Vec<String>) {
+        if oauth.grant == OauthGrant::ClientCredentials && !oauth.metadata.is_empty() {
+            faults.push(format!("{subject} sets settings from outside, which only somebody's authorization can do"));
+        }
         for metadata in &oauth.metadata {
             let name = &metadata.config;
             let Some(field) = self.config.iter().find(|field| field.name == *name) else {
@@ -87,7 +90,11 @@ mod tests {
     fn names_each_fault() {
         let sound = || Oauth::code("https://${config.region}.acme.example/a", "https://acme.example/t");
         assert_eq!(with(sound().metadata_from_redirect("region", "location")).faults(), Vec::<String>::new());
-        let cases: [(Oauth, &str); 6] = [
+        let cases: [(Oauth, &str); 7] = [
+            (
+                Oauth::client_credentials("https://acme.example/t").metadata_from_token("region", "/x"),
+                "only somebody's authorization",
+            ),
             (Oauth { authorization_url: None, ..sound() }, "no authorization URL"),
             (sound().refresh_url("acme.example"), "not absolute"),
             (sound().token_param("x", "${config.zone}"), "${config.zone}"),
