@@ -195,8 +195,14 @@ impl From<ServiceError> for Problem {
                 }));
                 problem
             }
-            ServiceError::Flow { run, failure, timed_out } => {
-                let status = if timed_out { StatusCode::GATEWAY_TIMEOUT } else { status_of(&failure.code) };
+            ServiceError::Flow { run, failure, timed_out, refused } => {
+                let status = match failure.code.as_str() {
+                    _ if timed_out => StatusCode::GATEWAY_TIMEOUT,
+                    // Somebody has to mend the flow's connections.
+                    "slot_unbound" if refused => StatusCode::CONFLICT,
+                    "connection_broken" if refused => StatusCode::FAILED_DEPENDENCY,
+                    _ => StatusCode::BAD_GATEWAY,
+                };
                 Self::new(status, &failure.code, message).of_run(run, failure)
             }
             ServiceError::Internal { doing, .. } => {
@@ -206,15 +212,6 @@ impl From<ServiceError> for Problem {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{message}: {id}"))
             }
         }
-    }
-}
-
-/// A failure that somebody has to mend in the flow's connections is told from one of the flow or of an app.
-fn status_of(failure: &str) -> StatusCode {
-    match failure {
-        "slot_unbound" => StatusCode::CONFLICT,
-        "connection_broken" => StatusCode::FAILED_DEPENDENCY,
-        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -316,11 +313,16 @@ mod tests {
     #[test]
     fn a_failed_run_is_named_with_what_it_said() {
         let run = Uuid::now_v7();
-        for (code, timed_out, status) in [
-            ("lead_unknown", false, 502),
-            ("lead_unknown", true, 504),
-            ("slot_unbound", false, 409),
-            ("connection_broken", false, 424),
+        for (code, timed_out, refused, status) in [
+            ("lead_unknown", false, false, 502),
+            ("lead_unknown", true, false, 504),
+            ("slot_unbound", false, true, 409),
+            ("slot_unbound", true, true, 504),
+            ("connection_broken", false, true, 424),
+            // The flow's own words.
+            ("slot_unbound", false, false, 502),
+            ("connection_broken", false, false, 502),
+            ("conflict", false, true, 502),
         ] {
             let failure = Failure {
                 code: code.to_owned(),
@@ -328,7 +330,7 @@ mod tests {
                 retryable: true,
                 details: Some(serde_json::json!({"email": "ada@example.com"})),
             };
-            let (got, got_code, body, headers) = parts(ServiceError::Flow { run, failure, timed_out });
+            let (got, got_code, body, headers) = parts(ServiceError::Flow { run, failure, timed_out, refused });
             assert_eq!((got, got_code.as_str(), body.error.as_str()), (status, code, "There is no such lead."));
             assert_eq!((body.run, body.retryable), (Some(run), Some(true)));
             assert_eq!(body.details.unwrap()["email"], "ada@example.com");

@@ -1,6 +1,7 @@
 //! What a run's flow asks of its connections: opened slots, performed and recorded calls.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -93,11 +94,24 @@ pub(super) struct RunCalls {
     journal: Journal,
     opened: Mutex<Vec<Arc<Opened>>>,
     steps: Mutex<Steps>,
+    /// The codes by which the server itself refused the flow a connection: the flow may give its errors the same ones.
+    refused: Mutex<BTreeSet<String>>,
 }
 
 impl RunCalls {
     pub(super) fn new(service: Arc<Service>, flow: Arc<Flow>, environment: Environment, journal: Journal) -> Arc<Self> {
-        Arc::new(Self { service, flow, environment, journal, opened: Mutex::default(), steps: Mutex::default() })
+        let (opened, steps, refused) = Default::default();
+        Arc::new(Self { service, flow, environment, journal, opened, steps, refused })
+    }
+
+    /// Whether the server refused the flow a connection by this code.
+    pub(super) fn has_refused(&self, code: &str) -> bool {
+        self.refused.lock().expect(POISONED).contains(code)
+    }
+
+    fn refuse(&self, error: GuestError) -> GuestError {
+        self.refused.lock().expect(POISONED).insert(error.code.clone());
+        error
     }
 
     /// The recorded steps, and how many were not.
@@ -193,10 +207,10 @@ impl RunCalls {
             GuestError::passing("internal", "the server could not perform the call; its log says why")
         };
         self.journal.begin_step().await.map_err(internal)?;
-        let connection = &self.present(opened)?;
+        let connection = &self.present(opened).map_err(|error| self.refuse(error))?;
         let grant = self.granted(opened, connection).await.map_err(|error| match error {
             OauthError::Internal(error) => internal(ServiceError::internal("granting a call")(error)),
-            error => not_granted(connection, &error),
+            error => self.refuse(not_granted(connection, &error)),
         })?;
         let catalog = self.service.catalog();
         let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
@@ -247,13 +261,11 @@ impl Connections for RunCalls {
         // The binding was checked when it was made; what it leads to is checked again where it counts.
         let bound = bound.filter(|found| found.group == self.flow.group && found.environment == self.environment);
         let connection = bound.ok_or_else(|| {
-            GuestError::lasting(
-                "slot_unbound",
-                format!(
-                    "the slot \"{slot}\" of the flow \"{0}\" is bound to no connection in {1}; bind it: headgate connections bind {0} {slot} CONNECTION --env {1}",
-                    self.flow.name, self.environment
-                ),
-            )
+            let message = format!(
+                "the slot \"{slot}\" of the flow \"{0}\" is bound to no connection in {1}; bind it: headgate connections bind {0} {slot} CONNECTION --env {1}",
+                self.flow.name, self.environment
+            );
+            self.refuse(GuestError::lasting("slot_unbound", message))
         })?;
         let mut opened = self.opened.lock().expect(POISONED);
         if let Some(index) = opened.iter().position(|opened| opened.slot == slot) {

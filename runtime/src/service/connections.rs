@@ -27,6 +27,7 @@ use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
+use crate::service::groups::check_environment;
 use crate::service::oauth::token_key;
 use crate::service::record::Record;
 use crate::service::vault::{Place, random};
@@ -165,22 +166,21 @@ impl Service {
         group: &GroupId,
         id: &ConnectionId,
     ) -> Result<(), ServiceError> {
-        let catalog = self.catalog();
-        actor.authorise(&catalog, group, Action::DeleteConnection)?;
-        let connection = find(&catalog, actor, group, id)?;
-        check_unused(&catalog, actor, &connection)?;
-        // The provider can be asked only while the tokens are there.
-        self.suspend_tokens(&connection).await?;
-        self.end_tokens(connection).await?;
         let mut edit = self.edit(actor, group, Action::DeleteConnection).await?;
         let connection = find(edit.catalog(), actor, group, id)?;
         check_unused(edit.catalog(), actor, &connection)?;
         edit.remove_beside(&health::key(&connection));
         edit.remove_beside(&token_key(&connection));
-        edit.remove(&Record::Connection(connection));
+        edit.remove(&Record::Connection(connection.clone()));
+        let kept = self.kept_token(&connection);
         edit.save().await?;
         self.health.forget(id);
         self.drop_token(id);
+        if let Some(kept) = kept {
+            let service = self.clone();
+            let revoking = self.background.spawn(async move { service.revoke_kept(&connection, &kept).await });
+            revoking.await.map_err(ServiceError::internal("revoking tokens"))?;
+        }
         Ok(())
     }
 }
@@ -196,6 +196,7 @@ fn check_unused(catalog: &Catalog, actor: &Actor, connection: &Connection) -> Re
 
 /// Adds a connection that was prepared, if nothing has come in between.
 pub(super) fn add(edit: &mut Edit, connection: Arc<Connection>) -> Result<(), ServiceError> {
+    check_environment(edit.catalog(), &connection.group, &connection.environment)?;
     check_name_is_free(edit.catalog(), &connection)?;
     check_registration(edit.catalog(), &connection)?;
     edit.put(Record::Connection(connection));

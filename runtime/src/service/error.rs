@@ -108,6 +108,8 @@ pub enum ServiceError {
         failure: Failure,
         /// Whether it was stopped at its time limit.
         timed_out: bool,
+        /// Whether its code is one by which the server refused it a connection, and not only its own.
+        refused: bool,
     },
     /// Our own fault. The caller learns nothing of it; the log does.
     #[error("Something went wrong on the server. Its log says what, under the id")]

@@ -192,8 +192,9 @@ fn conclude(
         }
         Err(error) => (failure(&error.for_flow()), false),
     };
+    let refused = calls.has_refused(&failure.code);
     let failure = calls.redact_failure(failure);
-    (Outcome::Failure(failure.clone()), Err(ServiceError::Flow { run, failure, timed_out }))
+    (Outcome::Failure(failure.clone()), Err(ServiceError::Flow { run, failure, timed_out, refused }))
 }
 
 pub(super) fn entry(run: &Run) -> Entry {

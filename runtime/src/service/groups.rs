@@ -171,18 +171,26 @@ impl Service {
 
     /// A group's environment, which must be one of it.
     pub(super) fn check_environment(&self, group: &GroupId, environment: &Environment) -> Result<(), ServiceError> {
-        let catalog = self.catalog();
-        let group = catalog.groups.get(group).ok_or(ServiceError::NotFound { what: "Group" })?;
-        if group.has(environment) {
-            return Ok(());
-        }
-        let known: Vec<_> = group.environments.iter().map(Environment::as_str).collect();
-        Err(ServiceError::Invalid(format!(
-            "The group \"{}\" has no environment \"{environment}\". It has: {}",
-            group.id,
-            known.join(", ")
-        )))
+        check_environment(&self.catalog(), group, environment)
     }
+}
+
+/// Checks that a group has an environment.
+pub(super) fn check_environment(
+    catalog: &Catalog,
+    group: &GroupId,
+    environment: &Environment,
+) -> Result<(), ServiceError> {
+    let group = catalog.groups.get(group).ok_or(ServiceError::NotFound { what: "Group" })?;
+    if group.has(environment) {
+        return Ok(());
+    }
+    let known: Vec<_> = group.environments.iter().map(Environment::as_str).collect();
+    Err(ServiceError::Invalid(format!(
+        "The group \"{}\" has no environment \"{environment}\". It has: {}",
+        group.id,
+        known.join(", ")
+    )))
 }
 
 /// The environments a group is to have: `production` and `test` stay, and so does what is in use.

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::domain::connection::Connection;
 use crate::domain::id::{ConnectionId, Name};
-use crate::domain::oauth::Refusal;
+use crate::domain::oauth::{Refusal, StoredToken};
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::wasm::egress::GuardedClient;
@@ -196,9 +196,26 @@ impl Service {
         self: &Arc<Self>,
         connection: &Connection,
     ) -> Result<Revoked, ServiceError> {
-        let revoked = self.revoke_tokens(connection).await?;
+        let revoked = match self.read_stored(connection)? {
+            Some((stored, _)) => self.revoke_tokens(connection, &stored).await?,
+            None => Revoked::NotOffered,
+        };
         self.close_token(connection, true).await?;
         Ok(revoked)
+    }
+
+    /// A connection's token as it is kept, to be revoked after the connection was deleted.
+    pub(in crate::service) fn kept_token(&self, connection: &Connection) -> Option<StoredToken> {
+        connection.oauth.as_ref()?;
+        let read = self.read_stored(connection).inspect_err(|error| not_revoked(connection, error));
+        read.ok()?.map(|(stored, _)| stored)
+    }
+
+    /// Asks the app to revoke the token of a connection that was deleted, as well as it can.
+    pub(in crate::service) async fn revoke_kept(&self, connection: &Connection, kept: &StoredToken) {
+        if let Err(error) = self.revoke_tokens(connection, kept).await {
+            not_revoked(connection, &error);
+        }
     }
 
     /// What may be shown of a connection's token; nothing before the first authorization. The store is read once.
@@ -239,4 +256,12 @@ impl Service {
     pub(in crate::service) fn drop_token(&self, connection: &ConnectionId) {
         self.oauth.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(connection);
     }
+}
+
+fn not_revoked(connection: &Connection, error: &ServiceError) {
+    tracing::error!(
+        connection = %connection.id,
+        error = error as &dyn std::error::Error,
+        "the token of a connection that is deleted could not be revoked"
+    );
 }

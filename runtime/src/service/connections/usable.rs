@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headgate_manifest::OauthGrant;
 
-use crate::domain::connection::{Connection, ConnectionKind};
+use crate::domain::connection::Connection;
 use crate::domain::flow::Flow;
 use crate::domain::id::{Environment, Slot};
 use crate::service::Service;
@@ -69,12 +69,11 @@ impl Service {
     fn trouble(&self, connection: &Connection) -> Result<Option<(String, String)>, ServiceError> {
         let id = &connection.id;
         let Some(oauth) = &connection.pins.oauth else {
-            let wiped = connection.kind == ConnectionKind::ApiKey && connection.secrets.is_empty();
             let trouble = || {
                 let remedy = format!("Give it its secrets again: headgate connections update {id}");
                 ("it was disconnected".to_owned(), remedy)
             };
-            return Ok(wiped.then(trouble));
+            return Ok(connection.is_disconnected().then(trouble));
         };
         let authorize = || format!("Authorize it: headgate connections authorize {id}");
         let trouble = match self.token_status(connection)? {

@@ -19,7 +19,7 @@ use super::{OauthError, Revoked, TokenRequest, Tokens};
 use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
 use crate::domain::grant::is_framing;
-use crate::domain::oauth::{AnswerError, Refusal, TokenAnswer, endpoint, refusal};
+use crate::domain::oauth::{AnswerError, Refusal, StoredToken, TokenAnswer, endpoint, refusal};
 use crate::domain::scrub::Scrubber;
 use crate::service::Service;
 use crate::service::error::ServiceError;
@@ -84,10 +84,11 @@ impl Service {
     }
 
     /// Asks the app to revoke a connection's tokens.
-    pub(super) async fn revoke_tokens(&self, connection: &Connection) -> Result<Revoked, ServiceError> {
-        // The app may be giving others for them at this moment.
-        self.await_renewal(connection).await;
-        let Some((stored, _)) = self.read_stored(connection)? else { return Ok(Revoked::NotOffered) };
+    pub(super) async fn revoke_tokens(
+        &self,
+        connection: &Connection,
+        stored: &StoredToken,
+    ) -> Result<Revoked, ServiceError> {
         let mut tokens = Vec::new();
         for (field, sealed) in [("refresh_token", &stored.refresh), ("access_token", &stored.access)] {
             let Some(sealed) = sealed else { continue };
