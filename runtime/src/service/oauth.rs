@@ -4,6 +4,7 @@
 //! Whoever changes it does so by compare-and-swap, and a new token is durable before anybody is given it.
 
 mod endpoint;
+mod holder;
 mod kept;
 mod renewal;
 
@@ -21,7 +22,8 @@ use crate::domain::oauth::{Refusal, StoredToken};
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::wasm::egress::GuardedClient;
-use renewal::{Holder, broken};
+use holder::Holder;
+use renewal::broken;
 
 pub use kept::token_key;
 
@@ -196,6 +198,8 @@ impl Service {
         self: &Arc<Self>,
         connection: &Connection,
     ) -> Result<Revoked, ServiceError> {
+        // The app may be giving others for them at this moment.
+        self.await_renewal(connection).await;
         let revoked = match self.read_stored(connection)? {
             Some((stored, _)) => self.revoke_tokens(connection, &stored).await?,
             None => Revoked::NotOffered,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::renewal::{Token, broken};
+use super::holder::Token;
+use super::renewal::broken;
 use super::{AccessToken, OauthError, Tokens};
 use crate::domain::connection::Connection;
 use crate::domain::oauth::StoredToken;

@@ -1,23 +1,22 @@
 //! Renewing tokens: before they end, and after an app refused them. One renewal of a connection is under way at a time,
 //! whoever waits for it is given what came of it, and it goes on when they go away.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use headgate_manifest::OauthGrant;
-use jiff::{SignedDuration, Timestamp};
-use tokio::task::AbortHandle;
+use jiff::SignedDuration;
 use tokio::time::timeout;
 
+use super::holder::{Outcome, Renewing, Token, Trouble};
 use super::kept::{Swap, chance};
 use super::{AccessToken, OauthError, TokenRequest, Tokens};
 use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
 use crate::domain::oauth::{StoredToken, pause};
 use crate::service::Service;
-use crate::store::Sequence;
 
 /// How long a call waits for a renewal: longer than the app may take for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -27,13 +26,6 @@ const REFUSED_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 /// Failures in a row after which somebody is told.
 const ALERT_AFTER: u32 = 5;
 
-/// A token in memory.
-pub(super) struct Token {
-    pub(super) stored: StoredToken,
-    pub(super) version: Sequence,
-    pub(super) access: Option<AccessToken>,
-}
-
 /// Why a token is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -41,82 +33,6 @@ enum Cause {
     Ends,
     /// The app refused it.
     Refused,
-}
-
-type Outcome = Result<Arc<Token>, OauthError>;
-
-/// What is held of one connection's token.
-#[derive(Default)]
-pub(super) struct Holder {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    token: Option<Arc<Token>>,
-    /// What the store held before there was a token in memory; absent before somebody looked.
-    read: Option<Option<StoredToken>>,
-    renewal: Option<Renewing>,
-    trouble: Option<Trouble>,
-    /// When a token was got last because an app refused the one before.
-    refused: Option<Timestamp>,
-}
-
-/// A renewal under way.
-struct Renewing {
-    outcome: Shared<BoxFuture<'static, Outcome>>,
-    task: AbortHandle,
-}
-
-/// How renewing failed since it succeeded last.
-struct Trouble {
-    error: OauthError,
-    at: Timestamp,
-    failures: u32,
-    retry_after: Timestamp,
-}
-
-impl Holder {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The token as it is stored, or that there is none; absent when only the store knows.
-    pub(super) fn known(&self) -> Option<Option<StoredToken>> {
-        let state = self.state();
-        match &state.token {
-            Some(token) => Some(Some(token.stored.clone())),
-            None => state.read.clone(),
-        }
-    }
-
-    /// Notes what the store holds. A token in memory is newer: whatever changes a token puts it there.
-    pub(super) fn note_read(&self, token: Option<StoredToken>) {
-        self.state().read = Some(token);
-    }
-
-    /// Begins anew: somebody authorized the connection, or disconnected it.
-    pub(super) fn forget_trouble(&self) {
-        let mut state = self.state();
-        (state.trouble, state.refused) = (None, None);
-    }
-
-    /// When renewing failed last and why, and when it is tried again.
-    pub(super) fn trouble(&self) -> (Option<(Timestamp, String)>, Option<Timestamp>) {
-        let state = self.state();
-        let trouble = state.trouble.as_ref();
-        (trouble.map(|t| (t.at, t.error.to_string())), trouble.map(|t| t.retry_after))
-    }
-}
-
-impl State {
-    /// Takes up a token, unless a newer one is there.
-    fn take_up(&mut self, token: Arc<Token>) {
-        if self.token.as_ref().is_none_or(|held| held.version < token.version) {
-            self.token = Some(token);
-            self.read = None;
-        }
-    }
 }
 
 impl Service {
