@@ -131,9 +131,7 @@ impl Create {
         if let Some(secret) = &secret {
             new["client_secret"] = json!(secret.expose_secret());
         }
-        if self.owner.server {
-            new["token_hosts"] = json!(self.token_hosts);
-        }
+        new["token_hosts"] = json!(self.token_hosts);
         let made: AppRegistrationView = context.client.send(Method::POST, &self.owner.path(context)?, &new).await?;
         context.output.show(&made, show)
     }
@@ -183,10 +181,7 @@ fn list(registrations: &[AppRegistrationView]) -> String {
 fn show(registration: &AppRegistrationView) -> String {
     let owner = registration.group.as_ref().map_or("the server".to_owned(), ToString::to_string);
     let secret = if registration.has_secret { "kept (encrypted, never shown)" } else { "none (a public client)" };
-    let hosts = match &registration.group {
-        Some(_) => "where the connections' pinned OAuth URLs say".to_owned(),
-        None => registration.token_hosts.join(", "),
-    };
+    let hosts = registration.token_hosts.join(", ");
     facts([
         ("id", registration.id.to_string()),
         ("name", registration.name.to_string()),

@@ -36,16 +36,20 @@ pub(super) fn check(grant: &Grant, request: &Request) -> Result<()> {
 }
 
 /// The host puts a credential into a JSON object only, and only where nothing is. It makes an object for a request that
-/// usually has a body, and has no place for a credential in any other.
+/// usually has a body, and has no place for a credential in any other. A connection may use another of the connector's
+/// ways to authenticate: what only this one wants is asked for where there is no other.
 fn check_body(grant: &Grant, request: &Request) -> Result<()> {
-    let auths = grant.manifest.iter().flat_map(|manifest| &manifest.auth);
-    let pointers = auths.flat_map(|auth| auth.kind.placements()).filter_map(|placement| match placement {
+    let auths = || grant.manifest.iter().flat_map(|manifest| &manifest.auth);
+    let in_body = |placement: &Placement| matches!(placement, Placement::Body { .. });
+    let always = auths().all(|auth| auth.kind.placements().iter().any(in_body));
+    let pointers = auths().flat_map(|auth| auth.kind.placements()).filter_map(|placement| match placement {
         Placement::Body { pointer, .. } => Some(pointer.as_str()),
         _ => None,
     });
     let body = request.json();
     for pointer in pointers {
         match request.method.as_str() {
+            _ if !always && !body.is_object() => continue,
             "POST" | "PUT" | "PATCH" if request.body.is_empty() => continue,
             method if request.body.is_empty() => {
                 let message =

@@ -63,7 +63,7 @@ async fn without_its_key_the_server_does_not_start() {
     let key = fs::read_to_string(&file).unwrap();
     for (text, wanted) in [
         (None, "is missing, and this store's secrets were encrypted with it. Put the file back from your backup"),
-        (Some("0".repeat(64)), "is not the one this store was made with. Start with the right key"),
+        (Some("0".repeat(64)), "is not the one this store was made with, which has the id "),
         (Some("not a key".to_owned()), "cannot be used: it should hold 64 hexadecimal digits"),
     ] {
         match text {
