@@ -64,7 +64,7 @@ async fn measure() {
         }
         let mut more: Vec<_> = calls.iter().zip(&plains).map(|(call, plain)| call - plain).collect();
         added.extend(more.iter().copied());
-        let [p, c, e, m] = [&mut plains, &mut calls, &mut empties, &mut more].map(percentiles);
+        let [p, c, e, m] = [&mut plains, &mut calls, &mut empties, &mut more].map(|times| percentiles(times));
         println!("{round:5} {:10.0} {:5.0} {:11.0} {:6.0} {:10.0} {:11.0} {:5.0}", p.0, p.1, c.0, c.1, e.0, m.0, m.1);
     }
     let (median, most) = percentiles(&mut added);
@@ -102,7 +102,7 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 /// The median and the 90th percentile.
-fn percentiles(times: &mut Vec<f64>) -> (f64, f64) {
+fn percentiles(times: &mut [f64]) -> (f64, f64) {
     times.sort_by(f64::total_cmp);
     (times[times.len() / 2], times[times.len() * 9 / 10])
 }

@@ -125,7 +125,7 @@ impl Egress {
     /// A refused request ends in `HTTP-request-denied`, an entry in `denials` and one line of the log. The answer's
     /// body is bounded and scrubbed while it is read; trailers are dropped in both directions. Where the app refuses
     /// the credentials (401), newer ones are asked for once, and the request is sent again with them if its body was
-    /// held; see [`body::MAX_REPEATED`].
+    /// held; see `body::MAX_REPEATED`.
     pub fn send(
         self: &Arc<Self>,
         authority: &Authority,

@@ -132,8 +132,10 @@ fn update(rows: &mut Vec<Map<String, Value>>, body: &Value) -> Result<Response, 
     Ok(Json(answer).into_response())
 }
 
-/// The ids and fields of what is to be written.
-fn records(body: &Value) -> Result<Vec<(Option<&str>, Map<String, Value>)>, Response> {
+/// A record to be written: its id, where it is there already, and its fields.
+type Written<'a> = (Option<&'a str>, Map<String, Value>);
+
+fn records(body: &Value) -> Result<Vec<Written<'_>>, Response> {
     let records = body["records"].as_array().filter(|records| (1..=10).contains(&records.len()));
     let records = records.ok_or_else(|| fault(422, "INVALID_RECORDS", "Give 1 to 10 records"))?;
     let written = records.iter().map(|record| {

@@ -99,7 +99,7 @@ fn finish(request: &Received, files: &Files) -> Response {
     let mut files = files.lock().unwrap();
     let upload = query(request).get("upload_id").and_then(|id| id.parse::<usize>().ok());
     match upload.and_then(|upload| files.get_mut(upload)) {
-        Some((about, content)) if about["size"] == request.body.len().to_string() => {
+        Some((about, content)) if about["size"].as_str() == Some(&*request.body.len().to_string()) => {
             *content = request.body.to_vec();
             answer(200, about.clone())
         }
