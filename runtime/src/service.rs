@@ -54,8 +54,8 @@ use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
-use crate::service::connections::HealthBook;
 use crate::service::connections::authorize::Authorizations;
+use crate::service::connections::{GrantBook, HealthBook};
 use crate::service::error::ServiceError;
 use crate::service::limits::{LimitSettings, Limits};
 use crate::service::oauth::TokenBook;
@@ -156,6 +156,7 @@ pub struct Service {
     login: Login,
     oidc: Oidc,
     oauth: TokenBook,
+    grants: GrantBook,
     authorizations: Authorizations,
     catalog: ArcSwap<Catalog>,
     /// Held while the catalog is changed: one change after the other, each chained to the one before.
@@ -228,6 +229,7 @@ impl Service {
             login: Login::new(users, tokens),
             oidc: Oidc::new(&oidc, &public_url)?,
             oauth: TokenBook::new(client),
+            grants: GrantBook::default(),
             authorizations: Authorizations::new(&public_url)?,
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),

@@ -49,14 +49,13 @@ impl Opened {
     }
 
     /// Keeps a grant, so that the run's records are redacted of it; answers the one that is kept.
-    fn keep(&self, connection: &Arc<Connection>, grant: Grant) -> Arc<Grant> {
+    fn keep(&self, connection: &Arc<Connection>, grant: Arc<Grant>) -> Arc<Grant> {
         let mut grants = self.grants.lock().expect(POISONED);
         let same =
             |known: &&Granted| Arc::ptr_eq(&known.connection, connection) && known.grant.generation == grant.generation;
         if let Some(known) = grants.iter().find(same) {
             return known.grant.clone();
         }
-        let grant = Arc::new(grant);
         grants.push(Granted { connection: connection.clone(), grant: grant.clone() });
         grant
     }

@@ -36,6 +36,7 @@ pub(super) use authorizer::has_left;
 pub use changes::ConnectionChange;
 pub use details::{ConnectionDetails, ConnectionScopes, ConnectionUse, MissingScopes};
 pub use disconnect::Disconnected;
+pub(super) use grant::GrantBook;
 pub(super) use health::HealthBook;
 pub use usable::Unusable;
 

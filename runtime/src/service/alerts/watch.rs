@@ -267,6 +267,7 @@ impl Service {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.stopping.cancelled() => return,
             }
+            self.grants.forget_old(self.now());
             if let Err(error) = self.evaluate_alerts().await {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -76,7 +76,7 @@ impl Service {
             Err(reason) => return Ok(Found::new(TestResult::Unexpected, reason)),
         };
         let grant = match self.grant(connection).await {
-            Ok(grant) => Arc::new(grant),
+            Ok(grant) => grant,
             Err(OauthError::Internal(error)) => return Err(ServiceError::internal("granting a test")(error)),
             Err(error @ OauthError::NeedsAuthorization { .. }) => {
                 return Ok(Found::new(ending(self.token_status(connection)?.as_ref()), error.to_string()));
@@ -115,7 +115,7 @@ struct TestRenewal {
 impl Renewal for TestRenewal {
     fn renew<'a>(&'a self, refused: &'a Arc<Grant>) -> BoxFuture<'a, Option<Arc<Grant>>> {
         let renewed = self.service.grant_after_refusal(&self.connection, refused.generation);
-        renewed.map(|granted| granted.ok().map(Arc::new)).boxed()
+        renewed.map(Result::ok).boxed()
     }
 }
 
