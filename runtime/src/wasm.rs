@@ -29,6 +29,7 @@ mod stdio;
 mod trusted;
 
 pub use cache::ModuleCache;
+pub use connector::Poll;
 pub use error::{CallError, FaultCode, GuestError, LoadError, WasmError};
 pub use event::{Event, Response};
 pub use host::WasmHost;

@@ -46,6 +46,7 @@ pub fn method<I: JsonSchema, O: JsonSchema>(
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
         input: plain(settings().for_deserialize().into_generator().into_root_schema_for::<I>()),
         output: plain(settings().for_serialize().into_generator().into_root_schema_for::<O>()),
+        sample: None,
     }
 }
 

@@ -15,6 +15,11 @@ pub use export::{ExportedConnector, ExportedFlow};
 
 /// A flow, below the macro.
 pub trait Flow {
+    /// What the flow says about itself: a [`FlowManifest`](crate::manifest::FlowManifest) as JSON.
+    fn describe() -> String {
+        "{}".to_owned()
+    }
+
     /// Handles an event whose body was not read yet.
     fn handle(event: Event) -> Result<Response>;
 }

@@ -349,6 +349,7 @@ mod tests {
             ],
             verification: None,
             methods: vec![],
+            triggers: vec![],
         }
     }
 

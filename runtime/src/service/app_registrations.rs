@@ -227,7 +227,7 @@ fn find(
 
 /// Where the connector that is installed in a group sends a client's secret.
 fn offered_hosts(catalog: &Catalog, group: &GroupId, connector: &ConnectorName) -> Result<Vec<String>, ServiceError> {
-    let installed = catalog.connectors.get(&(group.clone(), connector.clone()));
+    let installed = catalog.connector(group, connector);
     installed.and_then(|connector| offered_token_hosts(&connector.manifest)).ok_or_else(|| {
         ServiceError::Invalid(format!(
             "token_hosts says where the client's secret may be sent: the hosts of the app's token URL. They cannot be read from the connector \"{connector}\" here, so name them"

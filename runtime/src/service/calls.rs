@@ -212,7 +212,7 @@ impl RunCalls {
             error => self.refuse(not_granted(connection, &error)),
         })?;
         let catalog = self.service.catalog();
-        let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
+        let connector = catalog.connector(&connection.group, &connection.connector);
         let connector = connector.ok_or_else(|| {
             let message =
                 format!("the connector \"{}\" is not installed any more; push it again", connection.connector);

@@ -85,6 +85,11 @@ impl Catalog {
         self.flows.get(&id).filter(|flow| flow.group == *group)
     }
 
+    /// The connector of a name that a group's connections use.
+    pub fn connector(&self, group: &GroupId, name: &ConnectorName) -> Option<&Arc<Connector>> {
+        self.connectors.get(&(group.clone(), name.clone()))
+    }
+
     /// A group's API keys, by name.
     pub fn keys_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<ApiKey>> {
         self.api_keys.of(group)

@@ -112,7 +112,7 @@ impl Service {
         actor.authorise(&catalog, group, Action::CreateConnection)?;
         self.check_environment(group, &new.environment)?;
         actor.authorise_environment(&new.environment)?;
-        let connector = catalog.connectors.get(&(group.clone(), new.connector.clone())).ok_or_else(|| {
+        let connector = catalog.connector(group, &new.connector).ok_or_else(|| {
             ServiceError::Invalid(format!("The connector \"{}\" is not installed. Push it first", new.connector))
         })?;
         let secrets = new.secrets.iter().map(|(name, value)| (name.clone(), value.expose_secret())).collect();

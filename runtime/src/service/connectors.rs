@@ -33,7 +33,7 @@ impl Service {
     ) -> Result<Arc<Connector>, ServiceError> {
         let catalog = self.catalog();
         actor.authorise(&catalog, group, Action::GetConnector)?;
-        let connector = catalog.connectors.get(&(group.clone(), name.clone()));
+        let connector = catalog.connector(group, name);
         connector.cloned().ok_or(ServiceError::NotFound { what: "Connector" })
     }
 

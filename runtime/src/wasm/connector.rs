@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use headgate_manifest::Manifest;
+use headgate_manifest::{Manifest, Polled};
+use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi_http::{
     Error as WasiHttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
 use crate::domain::grant::Grant;
-use crate::wasm::bindings::{blobs, connection, run, types};
+use crate::wasm::bindings::{self, blobs, connection, run, types};
 use crate::wasm::call::{Failed, guest_error};
 use crate::wasm::egress::{Authority, Denials, EgressHooks, Renewal, Sending};
 use crate::wasm::error::{CallError, FaultCode};
@@ -68,17 +69,21 @@ impl WasiHttpHooks for NoRequests {
     }
 }
 
+/// What to ask a connector for.
+#[derive(Debug, Clone)]
+pub struct Poll {
+    /// Which of its triggers.
+    pub trigger: String,
+    /// The trigger's input, as JSON.
+    pub input: String,
+    /// Where the poll before it ended, as JSON; none for the first.
+    pub cursor: Option<String>,
+}
+
 impl WasmHost {
     /// Asks a connector for its manifest. It can send no requests meanwhile.
     pub async fn describe(&self, module: &ConnectorModule) -> Result<Manifest, CallError> {
-        let info = RunInfo {
-            id: uuid::Uuid::now_v7(),
-            attempt: 1,
-            environment: String::new(),
-            flow: String::new(),
-            caller: String::new(),
-        };
-        let run = self.scope(info, None, Arc::new(NoConnections));
+        let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));
         let part = ConnectorPart { grant: None, hooks: Box::new(NoRequests), http: WasiHttpCtx::new() };
         let _permit = self.connectors.acquire(run.deadline()).await?;
         let mut store = self.store(module.pre.engine(), &run, part);
@@ -106,41 +111,73 @@ impl WasmHost {
         renewal: Option<Arc<dyn Renewal>>,
         run: &Arc<RunScope>,
     ) -> Result<String, CallError> {
+        let output = self
+            .under_grant(module, grant, renewal, run, async |guest, store| {
+                guest.headgate_runtime_methods().call_invoke(store, method, &input).await
+            })
+            .await?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&output).map_err(|error| {
+            CallError::fault(FaultCode::InvalidOutput, format!("the connector's output is not JSON: {error}"))
+        })?;
+        Ok(output)
+    }
+
+    /// Asks a connector for records that are new since a cursor, under a grant like [`invoke`](Self::invoke).
+    /// `input` and the cursor are JSON.
+    pub async fn poll(
+        &self,
+        module: &ConnectorModule,
+        poll: &Poll,
+        grant: Arc<Grant>,
+        renewal: Option<Arc<dyn Renewal>>,
+        run: &Arc<RunScope>,
+    ) -> Result<Polled, CallError> {
+        let output = self
+            .under_grant(module, grant, renewal, run, async |guest, store| {
+                guest
+                    .headgate_runtime_methods()
+                    .call_poll(store, &poll.trigger, &poll.input, poll.cursor.as_ref())
+                    .await
+            })
+            .await?;
+        serde_json::from_str(&output).map_err(|error| {
+            let message = format!("what the connector polled is not as headgate_manifest says: {error}");
+            CallError::fault(FaultCode::InvalidOutput, message)
+        })
+    }
+
+    /// Calls one export of a connector under a grant; answers its output, which is bounded and not read yet.
+    async fn under_grant(
+        &self,
+        module: &ConnectorModule,
+        grant: Arc<Grant>,
+        renewal: Option<Arc<dyn Renewal>>,
+        run: &Arc<RunScope>,
+        export: impl AsyncFnOnce(
+            &bindings::connector::Connector,
+            &mut Store<Guest<ConnectorPart>>,
+        ) -> wasmtime::Result<Result<String, types::Error>>,
+    ) -> Result<String, CallError> {
         let denials = Denials::default();
         let authority = Authority::new(Arc::clone(&grant), renewal);
         let hooks = EgressHooks::new(Arc::clone(&self.egress), authority, denials.clone());
         let part = ConnectorPart { grant: Some(grant), hooks: Box::new(hooks), http: WasiHttpCtx::new() };
-        let result = self.invoke_as(module, method, input, part, run).await;
-        result.map_err(|error| match (denials.list(), error) {
+        let _permit = self.connectors.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), run, part);
+        let called = self.call(&mut store, async |store| {
+            let guest = module.pre.instantiate_async(&mut *store).await.map_err(Failed::Instantiating)?;
+            export(&guest, store).await.map_err(Failed::Running)
+        });
+        let output = called.await.and_then(|output| output.map_err(guest_error)).and_then(|output| {
+            self.check_size("output", &output)?;
+            Ok(output)
+        });
+        output.map_err(|error| match (denials.list(), error) {
             (denials, cause @ (CallError::Guest(_) | CallError::Fault { .. })) if !denials.is_empty() => {
                 CallError::EgressDenied { denials, cause: Box::new(cause) }
             }
             (_, error) => error,
         })
-    }
-
-    async fn invoke_as(
-        &self,
-        module: &ConnectorModule,
-        method: &str,
-        input: String,
-        part: ConnectorPart,
-        run: &Arc<RunScope>,
-    ) -> Result<String, CallError> {
-        let _permit = self.connectors.acquire(run.deadline()).await?;
-        let mut store = self.store(module.pre.engine(), run, part);
-        let output = self
-            .call(&mut store, async |store| {
-                let guest = module.pre.instantiate_async(&mut *store).await.map_err(Failed::Instantiating)?;
-                guest.headgate_runtime_methods().call_invoke(store, method, &input).await.map_err(Failed::Running)
-            })
-            .await?
-            .map_err(guest_error)?;
-        self.check_size("output", &output)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&output).map_err(|error| {
-            CallError::fault(FaultCode::InvalidOutput, format!("the connector's output is not JSON: {error}"))
-        })?;
-        Ok(output)
     }
 
     fn check_size(&self, what: &str, text: &str) -> Result<(), CallError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headgate_manifest::FlowManifest;
 use wasmtime::Store;
 
 use crate::wasm::bindings::flow::exports::headgate::runtime::handler;
@@ -12,9 +13,31 @@ use crate::wasm::event::{Event, Response};
 use crate::wasm::guest::{FlowPart, Guest};
 use crate::wasm::host::WasmHost;
 use crate::wasm::module::FlowModule;
-use crate::wasm::run::RunScope;
+use crate::wasm::run::{NoConnections, RunInfo, RunScope};
 
 impl WasmHost {
+    /// Asks a flow what it says about itself. It can call nothing meanwhile.
+    pub async fn describe_flow(&self, module: &FlowModule) -> Result<FlowManifest, CallError> {
+        let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));
+        let _permit = self.flows.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), &run, FlowPart);
+        let manifest = self
+            .call(&mut store, async |store| {
+                let flow = module.pre.instantiate_async(&mut *store).await.map_err(Failed::Instantiating)?;
+                flow.headgate_runtime_handler().call_describe(store).await.map_err(Failed::Running)
+            })
+            .await?;
+        let limit = self.settings.output_bytes;
+        if manifest.len() > limit {
+            let message = format!("the flow's description has {} bytes; {limit} are allowed", manifest.len());
+            return Err(CallError::fault(FaultCode::OutputTooLarge, message));
+        }
+        serde_json::from_str(&manifest).map_err(|error| {
+            let message = format!("the flow's description is not as headgate_manifest says: {error}");
+            CallError::fault(FaultCode::InvalidOutput, message)
+        })
+    }
+
     /// Runs a flow on an event, in a fresh instance that is gone when this returns.
     pub async fn run_flow(
         &self,

@@ -27,6 +27,14 @@ pub struct RunInfo {
     pub caller: String,
 }
 
+impl RunInfo {
+    /// Of a call that belongs to no run, such as one that asks a guest what it is.
+    pub fn nobody() -> Self {
+        let (environment, flow, caller) = Default::default();
+        Self { id: Uuid::now_v7(), attempt: 1, environment, flow, caller }
+    }
+}
+
 /// A connection that was opened: what [`Connections::open`] gave out, to be passed to [`Connections::call`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotHandle(pub usize);

@@ -92,7 +92,13 @@ pub(crate) fn flow_with(imports: &str, definitions: &str, code: &str) -> Vec<u8>
         r#"(func (export "headgate:runtime/handler@0.1.0#handle") 
              (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (param $kind i32) (param $body i32) (param $len i32)
              (result i32)
-             (local $a i32) (local $b i32) (local $c i32) {code})"#
+             (local $a i32) (local $b i32) (local $c i32) {code})
+           (func (export "headgate:runtime/handler@0.1.0#describe") (result i32) (local $at i32)
+             (local.set $at (call $alloc (i32.const 12)))
+             (i32.store16 offset=8 (local.get $at) (i32.const 0x7d7b))
+             (i32.store (local.get $at) (i32.add (local.get $at) (i32.const 8)))
+             (i32.store offset=4 (local.get $at) (i32.const 2))
+             (local.get $at))"#
     );
     component("flow", &format!("(module {imports} {PRELUDE} {definitions} {handle})"))
 }
@@ -110,7 +116,7 @@ pub(crate) fn connector(imports: &str, describe: &str, invoke: &str) -> Vec<u8> 
            (func (export "headgate:runtime/methods@0.1.0#invoke")
              (param $method i32) (param $method_len i32) (param $input i32) (param $len i32) (result i32)
              (local $a i32) (local $b i32) {invoke})
-           (func (export "headgate:runtime/methods@0.1.0#poll") (param i32 i32 i32 i32 i32) (result i32) unreachable)"#
+           (func (export "headgate:runtime/methods@0.1.0#poll") (param i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)"#
     );
     component("connector", &format!("(module {imports} {PRELUDE} {exports})"))
 }

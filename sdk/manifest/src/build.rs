@@ -27,6 +27,7 @@ impl Manifest {
             auth: Vec::new(),
             verification: None,
             methods: Vec::new(),
+            triggers: Vec::new(),
         }
     }
 

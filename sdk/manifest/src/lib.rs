@@ -8,6 +8,7 @@
 
 mod build;
 mod check;
+mod flow;
 mod oauth;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use flow::{FlowManifest, MethodUse, SlotUse};
 pub use oauth::{
     ClientAuthentication, ExpiresUnit, Metadata, MetadataSource, Oauth, OauthGrant, ScopeField, TokenBody, TokenFields,
 };
@@ -44,6 +46,9 @@ pub struct Manifest {
     pub verification: Option<Verification>,
     /// What flows can call.
     pub methods: Vec<Method>,
+    /// What can be polled for new records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
 }
 
 /// A non-secret setting of a connection.
@@ -253,6 +258,50 @@ pub struct Method {
     pub input: Value,
     /// JSON Schema of its output.
     pub output: Value,
+    /// An output as the app could give it, which stands in for the app where a flow is only tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Value>,
+}
+
+/// Something of an app that is polled: each new record runs a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Its name: `[a-z][a-z0-9_]*`.
+    pub name: String,
+    /// What it tells, in one or two sentences.
+    #[serde(default)]
+    pub description: String,
+    /// The scopes of which the connection needs one, where it is an OAuth connection; empty when it needs none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// JSON Schema of its input: what to look for, and where.
+    pub input: Value,
+    /// JSON Schema of a record's data.
+    pub record: Value,
+    /// A record's data as the app could give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Value>,
+}
+
+/// What a poll answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Polled {
+    /// The new records, oldest first.
+    pub records: Vec<PolledRecord>,
+    /// From where the next poll goes on; opaque to everybody but the connector.
+    pub cursor: Value,
+    /// Whether there are more already, so that the next poll need not wait.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// One new record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PolledRecord {
+    /// Tells it from all others of the trigger: a record of the same id is not new again.
+    pub id: String,
+    /// The event's body.
+    pub data: Value,
 }
 
 /// A placeholder could not be filled.

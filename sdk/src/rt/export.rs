@@ -16,6 +16,10 @@ use crate::{Blob, Body, Error, Event, Pairs};
 pub struct ExportedFlow<F>(PhantomData<F>);
 
 impl<F: Flow> handler::Guest for ExportedFlow<F> {
+    fn describe() -> String {
+        F::describe()
+    }
+
     fn handle(event: handler::Event) -> Result<handler::Response, types::Error> {
         let handler::Event { trigger, method, path, params, query, headers, body } = event;
         let body = match body {
@@ -47,7 +51,7 @@ impl<C: Connector> methods::Guest for ExportedConnector<C> {
         C::invoke(&method, &input).map_err(lower)
     }
 
-    fn poll(trigger: String, _: Option<String>) -> Result<String, types::Error> {
+    fn poll(trigger: String, _: String, _: Option<String>) -> Result<String, types::Error> {
         let message = format!("There is no polling trigger {trigger}; this connector has none.");
         Err(lower(Error::new("trigger_not_found", message)))
     }

@@ -79,7 +79,7 @@ impl Service {
         if let Some(name) = &change.name {
             next.name = name.clone();
         }
-        let connector = catalog.connectors.get(&(before.group.clone(), before.connector.clone()));
+        let connector = catalog.connector(&before.group, &before.connector);
         let manifest = connector.map(|connector| &connector.manifest).ok_or_else(|| {
             ServiceError::Conflict(format!(
                 "The connector \"{}\" is not installed any more. Push it again",

@@ -122,7 +122,7 @@ impl Service {
         let ends = catalog.groups.get(&connection.group).is_some_and(|group| group.disconnect_when_authorizer_leaves);
         let refused = self.is_refused(&connection.id);
         let (health, reason) = record.judge(&credentials, refused, authorizer_left && ends);
-        let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
+        let connector = catalog.connector(&connection.group, &connection.connector);
         let failed = token.as_ref().and_then(|token| token.last_error.clone());
         if let Some((at, message)) = failed.filter(|(at, _)| record.last_error.as_ref().is_none_or(|e| e.at < *at)) {
             record.note_error(at, &message);

@@ -112,7 +112,7 @@ impl Service {
     /// Notes a call of a method through a connection, and how it ended. The message holds no secret.
     pub(in crate::service) fn note_use(&self, connection: &Connection, method: &str, error: Option<&str>) {
         let catalog = self.catalog.load();
-        let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
+        let connector = catalog.connector(&connection.group, &connection.connector);
         // A flow may ask for methods that do not exist.
         if connector.is_some_and(|connector| connector.manifest.methods.iter().any(|known| known.name == method)) {
             self.health.change(&connection.id, |record| record.note_call(self.now(), method, error));

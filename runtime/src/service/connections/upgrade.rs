@@ -26,7 +26,7 @@ impl Service {
     ) -> Result<ConnectionDetails, ServiceError> {
         let mut edit = self.edit(actor, group, Action::AcceptUpgrade).await?;
         let before = find(edit.catalog(), actor, group, id)?;
-        let connector = edit.catalog().connectors.get(&(group.clone(), before.connector.clone())).cloned();
+        let connector = edit.catalog().connector(group, &before.connector).cloned();
         let connector = connector.ok_or_else(|| {
             ServiceError::Conflict(format!(
                 "The connector \"{}\" is not installed any more. Push it again",

@@ -47,7 +47,7 @@ pub(super) fn check_complete(catalog: &Catalog, connection: &Connection) -> Resu
 }
 
 fn fields<'a>(catalog: &'a Catalog, connection: &Connection) -> Result<&'a [ConfigField], AuthorizationError> {
-    let connector = catalog.connectors.get(&(connection.group.clone(), connection.connector.clone()));
+    let connector = catalog.connector(&connection.group, &connection.connector);
     let connector = connector.ok_or(ServiceError::NotFound { what: "Connector" })?;
     Ok(&connector.manifest.config)
 }
