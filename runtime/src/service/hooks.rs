@@ -1,17 +1,18 @@
 //! The way of a webhook: who calls, which trigger, may they, then the run.
 
+mod signature;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use crate::domain::api_key::{ApiKey, AuthError};
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{FlowId, TriggerId};
 use crate::domain::permission::{Denial, Scope};
-use crate::domain::trigger::{HttpSettings, Respond, RoutingKey, Signature};
+use crate::domain::trigger::{HttpSettings, Respond, RoutingKey};
 use crate::service::Service;
 use crate::service::access::{Door, KeyPlace, Presented, check_network};
 use crate::service::catalog::Catalog;
@@ -19,7 +20,6 @@ use crate::service::error::ServiceError;
 use crate::service::executor::{Caller, Firing};
 use crate::service::limits::Standing;
 use crate::service::queue::MAX_QUEUED_BODY;
-use crate::service::triggers::signature_place;
 use crate::service::usage::Seen;
 use crate::wasm::{Event, Response};
 
@@ -244,30 +244,6 @@ impl Service {
             }
             Respond::Async => Ok(Answer::Accepted { run: self.enqueue(firing).await? }),
         }
-    }
-
-    async fn check_signature(
-        &self,
-        flow: &Flow,
-        trigger: &TriggerId,
-        signature: &Signature,
-        request: &Request,
-    ) -> Result<(), ServiceError> {
-        let secret = self.vault.open_secret(signature_place(&flow.group, trigger), &signature.secret).await;
-        let secret = secret.map_err(ServiceError::internal("opening a signing secret"))?;
-        let name = signature.scheme.header();
-        let value = request.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str());
-        let valid =
-            value.is_some_and(|value| signature.scheme.verify(secret.expose_secret().as_bytes(), &request.body, value));
-        if valid {
-            return Ok(());
-        }
-        Err(ServiceError::from(Denial::Signature(match value {
-            None => format!("The signature is missing. This trigger wants it in the header {name}"),
-            Some(_) => format!(
-                "The signature in {name} does not fit the body. Check that sender and trigger have the same secret, and that nothing in between changes the body"
-            ),
-        })))
     }
 }
 
