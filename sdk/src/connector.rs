@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::manifest::{Manifest, Method};
+use crate::manifest::{Manifest, Method, Trigger};
+use crate::polling::{self, Polled};
 use crate::{Error, Result, json};
 
 /// An app's methods. `#[headgate_sdk::connector]` implements it.
@@ -18,14 +19,24 @@ pub trait Connector {
     ///
     /// Besides the method's own errors: `method_not_found`, and `invalid_input`, naming the place.
     fn invoke(method: &str, input: &str) -> Result<String>;
+
+    /// Polls a trigger; input and cursor are JSON texts, and the answer is a [`manifest::Polled`](crate::manifest::Polled)
+    /// as one. Without a cursor it says where to begin.
+    ///
+    /// Besides the trigger's own errors: `trigger_not_found`, `invalid_input` and `invalid_cursor`, naming the place.
+    fn poll(trigger: &str, input: &str, cursor: Option<&str>) -> Result<String> {
+        let _ = (input, cursor);
+        Err(trigger_not_found(trigger, &[]))
+    }
 }
 
 /// Puts what the macro knows into the manifest that the connector wrote.
-pub fn complete(mut manifest: Manifest, version: &str, methods: Vec<Method>) -> Manifest {
+pub fn complete(mut manifest: Manifest, version: &str, methods: Vec<Method>, triggers: Vec<Trigger>) -> Manifest {
     if manifest.version.is_empty() {
         manifest.version = version.to_owned();
     }
     manifest.methods = methods;
+    manifest.triggers = triggers;
     manifest
 }
 
@@ -38,15 +49,38 @@ pub fn method<I: JsonSchema, O: JsonSchema>(
     idempotent: bool,
     scopes: &[&str],
 ) -> Method {
-    let settings = SchemaSettings::draft2020_12;
     Method {
         name: name.to_owned(),
         description: description.to_owned(),
         idempotent,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        input: plain(settings().for_deserialize().into_generator().into_root_schema_for::<I>()),
-        output: plain(settings().for_serialize().into_generator().into_root_schema_for::<O>()),
+        input: read_schema::<I>(),
+        output: written_schema::<O>(),
         sample: None,
+    }
+}
+
+/// The method with a sample of its output, which is of the output's type and so cannot differ from its schema.
+pub fn sampled<O: Serialize>(mut method: Method, sample: fn() -> O) -> Method {
+    method.sample = serde_json::to_value(sample()).ok();
+    method
+}
+
+/// A trigger as the manifest has it.
+pub fn trigger<I: JsonSchema, C, R: JsonSchema + Serialize, E>(
+    name: &str,
+    description: &str,
+    scopes: &[&str],
+    _trigger: fn(I, Option<C>) -> Result<Polled<R, C>, E>,
+    sample: Option<fn() -> R>,
+) -> Trigger {
+    Trigger {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        input: read_schema::<I>(),
+        record: written_schema::<R>(),
+        sample: sample.and_then(|sample| serde_json::to_value(sample()).ok()),
     }
 }
 
@@ -64,10 +98,44 @@ pub fn perform<I: DeserializeOwned, O: Serialize, E: Into<Error>>(
     })
 }
 
+/// Reads input and cursor, polls, writes what there is.
+pub fn poll<I: DeserializeOwned, C: Serialize + DeserializeOwned, R: Serialize, E: Into<Error>>(
+    name: &str,
+    input: &str,
+    cursor: Option<&str>,
+    trigger: fn(I, Option<C>) -> Result<Polled<R, C>, E>,
+) -> Result<String> {
+    let input = json::read(input.as_bytes())
+        .map_err(|mismatch| mismatch.error("invalid_input", &format!("input of {name}")))?;
+    let cursor = cursor.map(|cursor| json::read(cursor.as_bytes())).transpose();
+    let cursor = cursor.map_err(|mismatch| mismatch.error(polling::INVALID_CURSOR, &format!("cursor of {name}")))?;
+    let polled = trigger(input, cursor).map_err(Into::into)?;
+    serde_json::to_string(&polled).map_err(|error| {
+        Error::new("invalid_output", format!("What {name} polled cannot be written as JSON: {error}."))
+    })
+}
+
+/// The error for a trigger that does not exist.
+pub fn trigger_not_found(trigger: &str, triggers: &[&str]) -> Error {
+    let message = match triggers {
+        [] => format!("There is no polling trigger {trigger}; this connector has none."),
+        triggers => format!("There is no polling trigger {trigger}; there are {}.", triggers.join(", ")),
+    };
+    Error::new("trigger_not_found", message).details(serde_json::json!({ "triggers": triggers }))
+}
+
 /// The error for a method that does not exist.
 pub fn method_not_found(method: &str, methods: &[&str]) -> Error {
     let message = format!("There is no method {method}; there are {}.", methods.join(", "));
     Error::new("method_not_found", message).details(serde_json::json!({ "methods": methods }))
+}
+
+fn read_schema<T: JsonSchema>() -> Value {
+    plain(SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>())
+}
+
+fn written_schema<T: JsonSchema>() -> Value {
+    plain(SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>())
 }
 
 /// Every schema of a manifest is of the same dialect, which therefore need not be repeated.

@@ -13,10 +13,9 @@ pub type Result<T, E = Error> = core::result::Result<T, E>;
 ///
 /// ```
 /// # use headgate_sdk::Error;
-/// let error = Error::new("rate_limited", "The CRM allows 10 requests per second.")
-///     .retryable()
-///     .details(serde_json::json!({"retry_after_seconds": 1}));
+/// let error = Error::new("rate_limited", "The CRM allows 10 requests per second.").retry_after(1);
 /// assert_eq!(error.to_string(), "rate_limited: The CRM allows 10 requests per second.");
+/// assert_eq!((error.retryable, error.details.unwrap()["retry_after_seconds"].as_u64()), (true, Some(1)));
 /// ```
 ///
 /// Any [`std::error::Error`] becomes one through `?`: with the code `invalid_json` when it comes from serde_json,
@@ -43,6 +42,18 @@ impl Error {
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
+        self
+    }
+
+    /// The same error, saying that the same call may succeed after so many seconds and not before: `retry_after_seconds`
+    /// in the details. A polling trigger is left alone so long.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retryable = true;
+        match &mut self.details {
+            Some(Value::Object(details)) => _ = details.insert("retry_after_seconds".to_owned(), seconds.into()),
+            details => *details = Some(serde_json::json!({ "retry_after_seconds": seconds })),
+        }
         self
     }
 

@@ -114,6 +114,46 @@
 //!   depends on the crate with `default-features = false`. For the same reason flows and connectors are built one at a
 //!   time: in one build Cargo would give the connector's crate that feature for the flow, too.
 //!
+//! # Your first polling trigger
+//!
+//! A connector can also tell what is new in an app. The server asks it again and again, and runs a flow for each record:
+//!
+//! ```
+//! # use headgate_sdk::prelude::*;
+//! # #[derive(Serialize, Deserialize, JsonSchema)] pub struct NewOrder { pub shop: String }
+//! # #[derive(Serialize, Deserialize, JsonSchema)] pub struct Order { pub number: u64, pub total: f64 }
+//! # pub struct Shop;
+//! # #[headgate_sdk::connector] impl Shop {
+//! #     fn manifest() -> Manifest {
+//! #         Manifest::new("shop", "Shop").version("1.0.0").base_url("https://api.shop.example").auth(Auth::none())
+//! #     }
+//! /// Tells each new order of a shop.
+//! #[trigger(sample = || Order { number: 7, total: 12.5 })]
+//! fn new_order(input: NewOrder, cursor: Option<u64>) -> Result<Polled<Order, u64>> {
+//!     let url = format!("https://api.shop.example/{}/orders", http::encode(&input.shop));
+//!     let Some(last) = cursor else {
+//!         let newest: Vec<Order> = http::get(url).query("newest", 1).send()?.error_for_status()?.json()?;
+//!         return Ok(Polled::new(newest.first().map_or(0, |order| order.number)));
+//!     };
+//!     let new: Vec<Order> = http::get(url).query("after", last).query("limit", 100).send()?.error_for_status()?.json()?;
+//!     let polled = Polled::new(new.last().map_or(last, |order| order.number)).more(new.len() == 100);
+//!     Ok(polled.records(new.into_iter().map(|order| (order.number.to_string(), order))))
+//! }
+//! # }
+//! # let host = headgate_sdk::testing::Host::of::<Shop>();
+//! # host.http("GET", "/a/orders").query("newest", "1").answer(200, &serde_json::json!([{"number": 6, "total": 1.0}]));
+//! # host.http("GET", "/a/orders").query("after", "6").answer(200, &serde_json::json!([{"number": 7, "total": 2.0}]));
+//! # let input = NewOrder { shop: "a".into() };
+//! # let first = headgate_sdk::testing::poll::<Shop>("new_order", &input, None).unwrap();
+//! # assert_eq!((first.records.len(), &first.cursor), (0, &serde_json::json!(6)));
+//! # let second = headgate_sdk::testing::poll::<Shop>("new_order", &input, Some(&first.cursor)).unwrap();
+//! # assert_eq!((second.records[0].id.as_str(), &second.cursor), ("7", &serde_json::json!(7)));
+//! ```
+//!
+//! - Without a cursor it says where to begin, and answers no records: [`polling`] has the rules.
+//! - Input, record and cursor are types of yours. A cursor that does not read fails with `invalid_cursor`.
+//! - [`Error::retry_after`] says when to ask again; `error_for_status` takes it from `Retry-After`.
+//!
 //! # Test it
 //!
 //! `cargo test` needs neither server nor WebAssembly: outside of a component, everything the host would do is done by
@@ -136,6 +176,7 @@ pub mod http;
 mod json;
 pub mod log;
 mod pairs;
+pub mod polling;
 mod response;
 #[doc(hidden)]
 pub mod rt;
@@ -154,9 +195,13 @@ pub use event::Event;
 pub use headgate_manifest as manifest;
 /// Makes the functions of an `impl` block the methods of a connector.
 ///
-/// The block has `fn manifest() -> Manifest`, and functions `fn name(input: Input) -> Result<Output>` with `#[method]`
-/// or `#[method(idempotent)]`, and with `scopes("one", "or this one")` where it needs one of these; input and output derive `Serialize`, `Deserialize` and `JsonSchema`. Beside the block
-/// the macro makes an implementation of [`trait@Connector`], `Client` and `Calls`. Other functions stay as they are.
+/// The block has `fn manifest() -> Manifest`, and functions `fn name(input: Input) -> Result<Output>` with `#[method]`,
+/// and in parentheses what there is to say: `idempotent`, `scopes("one", "or this one")` where it needs one of these,
+/// `sample = a_function` that makes an output as the app could give it; input and output derive `Serialize`,
+/// `Deserialize` and `JsonSchema`. A polling trigger is a function
+/// `fn name(input: Input, cursor: Option<Cursor>) -> Result<Polled<Record, Cursor>>` with `#[trigger]`, and `scopes` and
+/// `sample` as with methods. Beside the block the macro makes an implementation of [`trait@Connector`], `Client` and
+/// `Calls`. Other functions stay as they are.
 pub use headgate_sdk_macros::connector;
 /// Makes a function `fn name(event: Event<Data>) -> Result<Answer>` a flow.
 pub use headgate_sdk_macros::flow;
@@ -168,6 +213,7 @@ pub use response::{IntoResponse, Response};
 pub mod prelude {
     pub use crate::connection::config;
     pub use crate::manifest::{Auth, ConfigField, Manifest, Oauth, Placement, ScopeField, SecretField, Verification};
+    pub use crate::polling::Polled;
     pub use crate::{Blob, Body, Call, Connection, Error, Event, Response, Result, call_all, http, log, run};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

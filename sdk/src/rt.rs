@@ -9,7 +9,7 @@ mod export;
 
 #[cfg(target_arch = "wasm32")]
 pub use crate::bindings::{connector, flow};
-pub use crate::connector::{complete, method, method_not_found, perform};
+pub use crate::connector::{complete, method, method_not_found, perform, poll, sampled, trigger, trigger_not_found};
 #[cfg(target_arch = "wasm32")]
 pub use export::{ExportedConnector, ExportedFlow};
 

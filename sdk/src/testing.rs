@@ -45,6 +45,7 @@ mod slot;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::manifest::Polled;
 use crate::rt::{self, FlowEvent, FlowResult};
 use crate::{Connector, Error, Event, Response, Result};
 
@@ -61,4 +62,11 @@ pub fn fire<E: FlowEvent, R: FlowResult>(flow: fn(E) -> R, event: Event) -> Resu
 pub fn invoke<C: Connector>(method: &str, input: &(impl Serialize + ?Sized)) -> Result<Value> {
     let input = serde_json::to_string(input).map_err(Error::from)?;
     Ok(serde_json::from_str(&C::invoke(method, &input)?)?)
+}
+
+/// Polls a connector's trigger the way the host does, by its name and through JSON.
+pub fn poll<C: Connector>(trigger: &str, input: &(impl Serialize + ?Sized), cursor: Option<&Value>) -> Result<Polled> {
+    let input = serde_json::to_string(input).map_err(Error::from)?;
+    let cursor = cursor.map(Value::to_string);
+    Ok(serde_json::from_str(&C::poll(trigger, &input, cursor.as_deref())?)?)
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use headgate_sdk::prelude::*;
-use headgate_sdk::testing::{Host, invoke};
+use headgate_sdk::testing::{Host, invoke, poll};
 use headgate_sdk::{Connector, manifest};
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ impl Mail {
 
     /// Sends a text,
     /// once or more.
-    #[method(idempotent)]
+    #[method(idempotent, sample = sent)]
     fn send(input: Send) -> Result<Vec<String>> {
         let zone = config("zone").unwrap_or_default();
         let answer = http::post(format!("https://{zone}.mail.example/v1/send"))
@@ -49,6 +49,27 @@ impl Mail {
     fn read(limit: usize) -> Result<usize> {
         Ok(http::get("https://eu.mail.example/v1").limit(limit).send()?.bytes.len())
     }
+
+    /// Tells each new message.
+    #[trigger(scopes("read"), sample = || Send { text: "Hello".into(), times: 1 })]
+    fn new_message(input: String, cursor: Option<Seen>) -> Result<Polled<Send, Seen>> {
+        let Some(Seen { number }) = cursor else { return Ok(Polled::new(Seen { number: 7 })) };
+        let request = http::get("https://eu.mail.example/v1").query("folder", &input).query("after", number);
+        let new: Vec<(u32, Send)> = request.send()?.error_for_status()?.json()?;
+        let last = new.last().map_or(number, |(number, _)| *number);
+        let records = new.into_iter().map(|(number, message)| (number.to_string(), message));
+        Ok(Polled::new(Seen { number: last }).records(records).more(last == 9))
+    }
+}
+
+/// How far the messages are known.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    number: u32,
+}
+
+fn sent() -> Vec<String> {
+    vec!["1".into()]
 }
 
 #[test]
@@ -74,6 +95,50 @@ fn the_manifest_says_what_the_code_says() {
     );
     assert_eq!(send.output, json!({"title": "Array_of_string", "type": "array", "items": {"type": "string"}}));
     assert!(!read.idempotent);
+    assert_eq!((send.sample, read.sample), (Some(json!(["1"])), None));
+    let [new_message] = <[manifest::Trigger; 1]>::try_from(described.triggers).unwrap();
+    assert_eq!(new_message.name, "new_message");
+    assert_eq!(new_message.description, "Tells each new message.");
+    assert_eq!(new_message.scopes, ["read"]);
+    assert_eq!(new_message.input["type"], "string");
+    assert_eq!(new_message.record["properties"]["text"]["type"], "string");
+    assert_eq!(new_message.sample, Some(json!({"text": "Hello", "times": 1})));
+}
+
+#[test]
+fn a_trigger_is_polled_from_cursor_to_cursor() {
+    let host = Host::of::<Mail>();
+    let first = poll::<Mail>("new_message", "inbox", None).unwrap();
+    assert_eq!((first.records, &first.cursor, first.more), (vec![], &json!({"number": 7}), false));
+    let new = json!([[8, {"text": "a", "times": 1}], [9, {"text": "b", "times": 1}]]);
+    host.http("GET", "/v1").query("folder", "inbox").query("after", "7").answer(200, &new);
+    let second = poll::<Mail>("new_message", "inbox", Some(&first.cursor)).unwrap();
+    let records: Vec<_> = second.records.iter().map(|record| (record.id.as_str(), &record.data["text"])).collect();
+    assert_eq!(records, [("8", &json!("a")), ("9", &json!("b"))]);
+    assert_eq!((second.cursor, second.more), (json!({"number": 9}), true));
+}
+
+#[test]
+fn what_a_poll_is_asked_wrongly_is_said() {
+    let host = Host::of::<Mail>();
+    let refused = |trigger: &str, input: Value, cursor: Value| {
+        let error = poll::<Mail>(trigger, &input, Some(&cursor)).unwrap_err();
+        (error.code, error.message)
+    };
+    let seen = json!({"number": 1});
+    let (code, message) = refused("new_mail", json!("inbox"), seen.clone());
+    assert_eq!((code.as_str(), message.contains("there are new_message")), ("trigger_not_found", true), "{message}");
+    assert_eq!(refused("new_message", json!(1), seen).0, "invalid_input");
+    let (code, message) = refused("new_message", json!("inbox"), json!({"number": "x"}));
+    assert_eq!((code.as_str(), message.contains("$.number")), ("invalid_cursor", true), "{message}");
+
+    let slow = http::Response { status: 429, headers: [("retry-after", "30")].into_iter().collect(), bytes: vec![] };
+    host.http("GET", "/v1").answer_with(slow);
+    let error = poll::<Mail>("new_message", "inbox", Some(&json!({"number": 1}))).unwrap_err();
+    assert_eq!((error.code.as_str(), error.retryable), ("http_429", true));
+    assert_eq!(error.details.unwrap()["retry_after_seconds"], 30);
+    let none = poll::<keyed::Keyed>("new_message", "inbox", None).unwrap_err();
+    assert_eq!((none.code.as_str(), none.message.contains("has none")), ("trigger_not_found", true));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whether a manifest makes sense.
 
+mod entries;
 mod oauth;
 
 use crate::{Manifest, Placement};
@@ -26,6 +27,7 @@ impl Manifest {
             faults.push("the version is empty".into());
         }
         self.check_names(&mut faults);
+        self.check_entries(&mut faults);
         self.check_urls(&mut faults);
         self.check_placements(&mut faults);
         self.check_oauth(&mut faults);
@@ -35,9 +37,10 @@ impl Manifest {
     fn check_names(&self, faults: &mut Vec<String>) {
         let config = self.config.iter().map(|field| ("config field", field.name.as_str()));
         let methods = self.methods.iter().map(|method| ("method", method.name.as_str()));
+        let triggers = self.triggers.iter().map(|trigger| ("trigger", trigger.name.as_str()));
         let secrets = self.auth.iter().flat_map(|auth| auth.kind.fields());
         let secrets = secrets.map(|field| ("secret field", field.name.as_str()));
-        for (kind, name) in config.clone().chain(methods.clone()).chain(secrets) {
+        for (kind, name) in config.clone().chain(methods.clone()).chain(triggers.clone()).chain(secrets) {
             if !is_snake_case(name) {
                 faults.push(format!("the {kind} \"{name}\" is not a lower-case letter followed by a-z, 0-9, _"));
             }
@@ -46,6 +49,7 @@ impl Manifest {
         for (kind, names) in [
             ("config field", config.map(|(_, name)| name).collect::<Vec<_>>()),
             ("method", methods.map(|(_, name)| name).collect()),
+            ("trigger", triggers.map(|(_, name)| name).collect()),
             ("authentication", ids.map(|(_, id)| id).collect()),
         ] {
             for (index, name) in names.iter().enumerate() {

@@ -38,7 +38,7 @@ impl Response {
     }
 
     /// The answer itself when its status says success, otherwise an error `http_STATUS` (such as `http_404`) with the
-    /// beginning of the body in its details. 408, 425, 429 and 5xx are retryable.
+    /// beginning of the body in its details. 408, 425, 429 and 5xx are retryable, after the seconds of `Retry-After`.
     pub fn error_for_status(self) -> Result<Self> {
         if self.is_success() {
             return Ok(self);
@@ -47,7 +47,16 @@ impl Response {
         let excerpt: String = self.text().chars().take(EXCERPT).collect();
         let error = Error::new(format!("http_{status}"), format!("The app answered with status {status}."))
             .details(serde_json::json!({ "status": status, "body": excerpt }));
-        Err(if self.is_retryable() { error.retryable() } else { error })
+        Err(match self.retry_after() {
+            Some(seconds) if self.is_retryable() => error.retry_after(seconds),
+            None if self.is_retryable() => error.retryable(),
+            _ => error,
+        })
+    }
+
+    /// The seconds of the header `Retry-After`; nothing where it is missing or a date.
+    pub fn retry_after(&self) -> Option<u32> {
+        self.header("retry-after")?.trim().parse().ok()
     }
 
     /// Whether the status says that the same request may succeed later: 408, 425, 429 and 5xx.

@@ -9,7 +9,7 @@ use crate::bindings::flow::headgate::runtime::types;
 use crate::connector::Connector;
 use crate::event::Unread;
 use crate::sys::guest::lower;
-use crate::{Blob, Body, Error, Event, Pairs};
+use crate::{Blob, Body, Event, Pairs};
 
 /// A flow in the shape of the world `flow`.
 #[derive(Debug)]
@@ -51,8 +51,7 @@ impl<C: Connector> methods::Guest for ExportedConnector<C> {
         C::invoke(&method, &input).map_err(lower)
     }
 
-    fn poll(trigger: String, _: String, _: Option<String>) -> Result<String, types::Error> {
-        let message = format!("There is no polling trigger {trigger}; this connector has none.");
-        Err(lower(Error::new("trigger_not_found", message)))
+    fn poll(trigger: String, input: String, cursor: Option<String>) -> Result<String, types::Error> {
+        C::poll(&trigger, &input, cursor.as_deref()).map_err(lower)
     }
 }

@@ -1,6 +1,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
+use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
 use syn::{
     Attribute, Error, Expr, ExprLit, FnArg, GenericArgument, Ident, ImplItemFn, Lit, LitStr, Meta, PathArguments,
@@ -23,6 +24,7 @@ pub(crate) struct Method {
 struct Options {
     idempotent: bool,
     scopes: Vec<LitStr>,
+    sample: Option<Expr>,
 }
 
 impl Method {
@@ -40,9 +42,15 @@ impl Method {
 
     /// Its entry in the manifest.
     pub(crate) fn entry(&self) -> TokenStream {
-        let Self { description, input, output, options: Options { idempotent, scopes }, .. } = self;
+        let Self { description, input, output, options: Options { idempotent, scopes, sample }, .. } = self;
         let name = self.name.unraw().to_string();
-        quote!(::headgate_sdk::rt::method::<#input, #output>(#name, #description, #idempotent, &[#(#scopes),*]))
+        let method = quote! {
+            ::headgate_sdk::rt::method::<#input, #output>(#name, #description, #idempotent, &[#(#scopes),*])
+        };
+        match sample {
+            Some(sample) => quote!(::headgate_sdk::rt::sampled::<#output>(#method, #sample)),
+            None => method,
+        }
     }
 
     /// Its arm in the choice by name.
@@ -62,15 +70,26 @@ fn options(attribute: &Attribute) -> Result<Options> {
                 return Ok(());
             }
             if option.path.is_ident("scopes") {
-                let list;
-                parenthesized!(list in option.input);
-                options.scopes = Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+                options.scopes = scopes(&option)?;
                 return Ok(());
             }
-            Err(option.error("unknown option; there are `idempotent` and `scopes(\"one\", \"or this one\")`"))
+            if option.path.is_ident("sample") {
+                options.sample = Some(option.value()?.parse()?);
+                return Ok(());
+            }
+            Err(option.error(
+                "unknown option; there are `idempotent`, `scopes(\"one\", \"or this one\")` and `sample = a_function`",
+            ))
         })?;
     }
     Ok(options)
+}
+
+/// The list of the option `scopes("one", "or this one")`.
+pub(super) fn scopes(option: &ParseNestedMeta<'_>) -> Result<Vec<LitStr>> {
+    let list;
+    parenthesized!(list in option.input);
+    Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?.into_iter().collect())
 }
 
 fn check(signature: &Signature) -> Result<(Type, Type)> {
@@ -114,7 +133,7 @@ fn output(signature: &Signature) -> Result<Type> {
 }
 
 /// The function's doc comment, its lines joined.
-fn description(attributes: &[Attribute]) -> String {
+pub(super) fn description(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
