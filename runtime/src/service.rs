@@ -21,6 +21,7 @@ pub mod hooks;
 pub mod limits;
 mod login_limits;
 pub mod members;
+mod modules;
 pub mod oauth;
 pub mod oidc;
 mod once;

@@ -5,6 +5,7 @@
 //! imports (`sdk/wit`), plus the inert standard-library interfaces of [`inspect`]; what it can use up is bounded by
 //! [`WasmSettings`]. A call ends in its result or in a [`CallError`], which says whose fault it was.
 
+mod admission;
 mod bindings;
 mod blob;
 mod cache;
@@ -28,6 +29,7 @@ mod settings;
 mod stdio;
 mod trusted;
 
+pub use admission::{Admitted, AdmittedConnector, AdmittedFlow};
 pub use cache::ModuleCache;
 pub use connector::Poll;
 pub use error::{CallError, FaultCode, GuestError, LoadError, WasmError};

@@ -47,10 +47,7 @@ impl Service {
         bytes: Bytes,
     ) -> Result<Arc<Connector>, ServiceError> {
         actor.authorise(&self.catalog(), group, Action::InstallConnector)?;
-        let module = self.wasm.load_connector(&bytes).await?;
-        let manifest = self.wasm.describe(&module).await.map_err(|error| {
-            ServiceError::Module(format!("The connector does not describe itself: {error}. Test it with `cargo test`"))
-        })?;
+        let manifest = self.admit_connector(&bytes).await?.manifest;
         let name = check_manifest(&manifest)?;
         let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
         let connector = Arc::new(Connector {

@@ -98,7 +98,7 @@ impl Service {
         note: String,
     ) -> Result<FlowVersion, ServiceError> {
         self.flow_for(actor, group, flow, Action::PushVersion)?;
-        self.wasm.load_flow(&bytes).await?;
+        self.admit_flow(&bytes).await?;
         let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
         let mut edit = self.edit(actor, group, Action::PushVersion).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);

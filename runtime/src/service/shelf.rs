@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::domain::digest::ModuleDigest;
 use crate::service::Service;
 use crate::service::error::ServiceError;
-use crate::wasm::{ConnectorModule, FlowModule, LoadError};
+use crate::wasm::{ConnectorModule, FlowModule};
 
 /// Ready modules. What nobody refers to any more is dropped by `Service::tidy_shelf`; a run that still uses it holds it.
 #[derive(Default)]
@@ -18,12 +18,6 @@ pub struct Shelf {
 }
 
 const POISONED: &str = "no holder of the shelf panics";
-
-impl From<LoadError> for ServiceError {
-    fn from(error: LoadError) -> Self {
-        Self::Module(error.to_string())
-    }
-}
 
 impl Service {
     /// A flow's module, made ready when it is not.

@@ -81,6 +81,18 @@ pub struct Poll {
 }
 
 impl WasmHost {
+    /// Makes an instance of a connector, and drops it.
+    pub(super) async fn start_connector(&self, module: &ConnectorModule) -> Result<(), CallError> {
+        let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));
+        let part = ConnectorPart { grant: None, hooks: Box::new(NoRequests), http: WasiHttpCtx::new() };
+        let _permit = self.connectors.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), &run, part);
+        self.call(&mut store, async |store| {
+            module.pre.instantiate_async(store).await.map(drop).map_err(Failed::Instantiating)
+        })
+        .await
+    }
+
     /// Asks a connector for its manifest. It can send no requests meanwhile.
     pub async fn describe(&self, module: &ConnectorModule) -> Result<Manifest, CallError> {
         let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));

@@ -117,6 +117,30 @@ pub enum LoadError {
         /// The most allowed.
         limit: Duration,
     },
+    /// The component cannot be instantiated.
+    #[error(
+        "when it is started, {reason}. What a {world} does when it starts (a start function, initialisers) has to end well within the limits of a run"
+    )]
+    Start {
+        /// The world it was loaded for.
+        world: World,
+        /// How it ended.
+        reason: String,
+    },
+    /// The component cannot say what it is.
+    #[error("the {world} does not describe itself: {reason}. Its `describe` has to answer; test it with `cargo test`")]
+    Describe {
+        /// The world it was loaded for.
+        world: World,
+        /// How it ended.
+        reason: String,
+    },
+    /// No place was free to try the component.
+    #[error("the server is busy; try again in {} s", retry_after.as_secs().max(1))]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The server failed.
     #[error("the server could not load the component: {reason}")]
     Host {

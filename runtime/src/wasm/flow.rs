@@ -16,6 +16,17 @@ use crate::wasm::module::FlowModule;
 use crate::wasm::run::{NoConnections, RunInfo, RunScope};
 
 impl WasmHost {
+    /// Makes an instance of a flow, and drops it.
+    pub(super) async fn start_flow(&self, module: &FlowModule) -> Result<(), CallError> {
+        let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));
+        let _permit = self.flows.acquire(run.deadline()).await?;
+        let mut store = self.store(module.pre.engine(), &run, FlowPart);
+        self.call(&mut store, async |store| {
+            module.pre.instantiate_async(store).await.map(drop).map_err(Failed::Instantiating)
+        })
+        .await
+    }
+
     /// Asks a flow what it says about itself. It can call nothing meanwhile.
     pub async fn describe_flow(&self, module: &FlowModule) -> Result<FlowManifest, CallError> {
         let run = self.scope(RunInfo::nobody(), None, Arc::new(NoConnections));
