@@ -49,7 +49,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
+use crate::domain::group::HostName;
 use crate::domain::secret::Pepper;
 use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
@@ -145,6 +147,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// What the use cases work with.
 pub struct Service {
     settings: ServiceSettings,
+    /// Where callers reach the server, without a trailing slash.
+    public_url: String,
+    /// The host name in it, where it has one.
+    public_host: Option<HostName>,
     keys: KeySettings,
     clock: Clock,
     store: Arc<dyn Store>,
@@ -210,10 +216,14 @@ impl Service {
         let client =
             wasm.guarded_client().map_err(ServiceError::internal("making the client for alerts and tokens"))?;
         let alerts = AlertBook::open(alerts, store.as_ref(), client.clone())?;
+        let oidc = Oidc::new(&oidc, &public_url)?;
+        let authorizations = Authorizations::new(&public_url)?;
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
             settings,
+            public_host: Url::parse(&public_url).ok().and_then(|url| url.host_str()?.parse().ok()),
+            public_url,
             keys,
             clock,
             usage: UsageBook::new(store.clone()),
@@ -228,10 +238,10 @@ impl Service {
             rotation: RotationBook::default(),
             pepper,
             login: Login::new(users, tokens),
-            oidc: Oidc::new(&oidc, &public_url)?,
+            oidc,
             oauth: TokenBook::new(client),
             grants: GrantBook::default(),
-            authorizations: Authorizations::new(&public_url)?,
+            authorizations,
             catalog: ArcSwap::from_pointee(catalog),
             editing: Arc::new(tokio::sync::Mutex::new(editing)),
             shelf: Shelf::default(),

@@ -8,6 +8,7 @@ use url::Url;
 use crate::cli::output::{facts, table, time};
 use crate::cli::secrets::Source;
 use crate::cli::{CliError, Context};
+use crate::domain::group::HostName;
 use crate::domain::id::{Environment, GroupId};
 use crate::domain::usage::Allowance;
 use crate::domain::user::Email;
@@ -82,6 +83,12 @@ pub(super) struct Update {
     /// Sends alerts nowhere.
     #[arg(long)]
     no_alerts: bool,
+    /// Lets the paths of its triggers begin at the root of this host name. For operators.
+    #[arg(long, value_name = "NAME", conflicts_with = "no_host")]
+    host: Option<HostName>,
+    /// Takes its host name away. For operators.
+    #[arg(long)]
+    no_host: bool,
 }
 
 impl Command {
@@ -149,6 +156,7 @@ impl Update {
             disconnect_when_authorizer_leaves: self.disconnect_when_authorizer_leaves,
             allowance: (bounded || self.no_allowance).then_some(bounded.then_some(allowance)),
             alert_endpoint: (endpoint.is_some() || self.no_alerts).then_some(endpoint),
+            host: (self.host.is_some() || self.no_host).then(|| self.host.clone()),
         })
     }
 }
@@ -165,6 +173,7 @@ fn show(group: &GroupView) -> String {
         ("created", time(group.created)),
         ("profile required", if group.profile_required { "yes" } else { "no" }.to_owned()),
         ("this month", month(group)),
+        ("host", group.host.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("alerts to", group.alert_endpoint.clone().unwrap_or_default()),
     ])
 }

@@ -83,6 +83,7 @@ impl Flow {
             flow: self.id.clone(),
             description: self.execute.description.clone(),
             routing_key: None,
+            path: None,
             settings: self.execute.settings.clone(),
             created: self.created,
         }

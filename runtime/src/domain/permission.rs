@@ -231,6 +231,7 @@ actions! {
     GetGroup "group.get": VIEWER, Some(Scope::FlowsRead);
     CreateGroup "group.create": Need::Operator, None;
     UpdateGroup "group.update": OWNER, None;
+    SetGroupHost "group.set-host": Need::Operator, None;
 
     ListApiKeys "api-key.list": VIEWER, Some(Scope::KeysManage);
     GetApiKey "api-key.get": VIEWER, Some(Scope::KeysManage);

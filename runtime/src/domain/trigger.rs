@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::domain::id::{ApiKeyId, FlowId, GroupId, TriggerId};
+use crate::domain::cors::Cors;
+use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, TriggerId};
+use crate::domain::idempotency::Idempotency;
+use crate::domain::path_template::PathTemplate;
 use crate::domain::sealed::Sealed;
 use crate::domain::secret;
 
@@ -121,6 +124,12 @@ pub struct HttpSettings {
     /// A check of the body's signature.
     #[serde(default)]
     pub signature: Option<Signature>,
+    /// Which pages' scripts may call it; browsers keep theirs from reading the answers when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// How it tells requests that it has had before; each one is run when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
 }
 
 impl HttpSettings {
@@ -135,6 +144,8 @@ impl HttpSettings {
             key_in_query: false,
             key_in_path: false,
             signature: None,
+            cors: None,
+            idempotency: None,
         }
     }
 }
@@ -177,6 +188,26 @@ impl SignatureScheme {
     }
 }
 
+/// A path of a trigger besides its routing key: `/g/{group}/{template}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerPath {
+    /// What the path looks like.
+    pub template: PathTemplate,
+    /// The environment whose keys find it; those of every environment when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+}
+
+impl TriggerPath {
+    /// Whether a key of some environment could find this path and another.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (&self.environment, &other.environment) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        }
+    }
+}
+
 /// A trigger with a routing key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trigger {
@@ -191,6 +222,9 @@ pub struct Trigger {
     pub description: String,
     /// Selects it.
     pub routing_key: RoutingKey,
+    /// Its own path, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<TriggerPath>,
     /// Who may fire it, and how it answers.
     pub settings: Arc<HttpSettings>,
     /// When it was made.
@@ -208,6 +242,8 @@ pub struct HttpTrigger {
     pub description: String,
     /// Selects it; the execute trigger has none.
     pub routing_key: Option<RoutingKey>,
+    /// Its own path, where it has one.
+    pub path: Option<TriggerPath>,
     /// Who may fire it, and how it answers.
     pub settings: Arc<HttpSettings>,
     /// When it was made.
@@ -221,6 +257,7 @@ impl From<&Trigger> for HttpTrigger {
             flow: trigger.flow.clone(),
             description: trigger.description.clone(),
             routing_key: Some(trigger.routing_key.clone()),
+            path: trigger.path.clone(),
             settings: trigger.settings.clone(),
             created: trigger.created,
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 use utoipa::ToSchema;
 
-use crate::domain::group::Group;
+use crate::domain::group::{Group, HostName};
 use crate::domain::id::{Environment, GroupId};
 use crate::domain::usage::{Allowance, Month, Spent};
 use crate::domain::user::Email;
@@ -66,6 +66,10 @@ pub struct GroupView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "https://ops.example.com/headgate-alerts")]
     pub alert_endpoint: Option<String>,
+    /// At this host name the paths of its triggers begin at the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "hooks.acme.example")]
+    pub host: Option<HostName>,
     /// What it spent in the present month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub month: Option<MonthView>,
@@ -114,6 +118,11 @@ pub struct GroupChange {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<NewAlertEndpoint>)]
     pub alert_endpoint: Option<Option<NewAlertEndpoint>>,
+    /// At this host name the paths of its triggers begin at the root; `null` for none. Only operators set it, after making
+    /// sure that the name is the group's and leads to this server.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "hooks.acme.example")]
+    pub host: Option<Option<HostName>>,
 }
 
 /// Where a group's alerts are to be sent, as signed HTTP requests after Standard Webhooks.
@@ -160,6 +169,7 @@ impl From<&Group> for GroupView {
             allowance: group.allowance,
             // What follows the host may be a secret of the receiver.
             alert_endpoint: group.alert_endpoint.as_ref().map(|endpoint| endpoint.url.origin().ascii_serialization()),
+            host: group.host.clone(),
             month: None,
         }
     }
@@ -246,6 +256,7 @@ pub async fn update(
         disconnect_when_authorizer_leaves: change.disconnect_when_authorizer_leaves,
         allowance: change.allowance,
         alert_endpoint: change.alert_endpoint.map(|new| new.map(endpoint)),
+        host: change.host,
     };
     let (group, secret) = api.service.update_group(&actor, &group, change).await?;
     let alert_secret = secret.map(|secret| secret.reveal().to_string());

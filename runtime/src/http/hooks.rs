@@ -1,19 +1,26 @@
 //! Webhooks: everything that is not management. Credentials are taken out of a request before anything else sees it.
 
+mod address;
+mod cors;
+
+use std::sync::OnceLock;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use url::form_urlencoded;
 use uuid::Uuid;
 
+use crate::domain::cors::Cors;
 use crate::http::client_address::client_address;
-use crate::http::extract::{API_KEY, BODY_TIMEOUT, read_body};
+use crate::http::extract::{BODY_TIMEOUT, read_body};
+use crate::http::hooks::address::{Address, take_address, take_headers};
 use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
 use crate::http::{ApiState, usage};
-use crate::service::access::{KeyPlace, Presented};
+use crate::service::access::Presented;
 use crate::service::hooks::{Admitted, Answer, Call, Request as HookRequest, Target};
 
 /// The answer to an asynchronous webhook.
@@ -25,13 +32,6 @@ pub struct Accepted {
     pub status: String,
 }
 
-/// What a URL says, without the credentials that were in it.
-struct Address {
-    target: Target,
-    query: Vec<(String, String)>,
-    profile: Option<String>,
-}
-
 /// What the flow is to be told, and the body that is still to be read.
 struct Event<'a> {
     headers: Vec<(String, String)>,
@@ -41,26 +41,44 @@ struct Event<'a> {
     body: Body,
 }
 
-/// Receives a webhook.
-pub async fn receive(State(api): State<ApiState>, request: Request) -> Result<Response, Problem> {
+/// Receives a webhook. What a browser asks beforehand is answered alike for every path.
+pub async fn receive(State(api): State<ApiState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if let Some(answer) = cors::preflight(&parts) {
+        return answer;
+    }
+    let crossing = OnceLock::new();
+    let mut response = let_in(&api, &parts, body, &crossing).await.unwrap_or_else(IntoResponse::into_response);
+    if let Some(rule) = crossing.get() {
+        cors::write(response.headers_mut(), rule, parts.headers.get(header::ORIGIN));
+    }
+    response
+}
+
+/// Has a request decided, and answered where it may fire its trigger.
+async fn let_in(api: &ApiState, parts: &Parts, body: Body, crossing: &OnceLock<Cors>) -> Result<Response, Problem> {
     let mut presented = Presented::default();
     let mut headers = take_headers(&parts.headers, &mut presented);
-    let mut address = take_address(&parts.uri, &mut presented);
+    let Address { target, mut query, profile } =
+        take_address(&parts.uri, &mut presented, || api.service.group_at(address::host(parts)?));
     presented.keep_back(&mut headers);
-    presented.keep_back(&mut address.query);
+    presented.keep_back(&mut query);
+    // The answer to HEAD is the one to GET without its body, which the connection leaves out.
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
     let call = Call {
-        target: &address.target,
+        target: &target,
         presented: &presented,
-        method: parts.method.as_str(),
-        profile: address.profile.as_deref(),
+        method: method.as_str(),
+        profile: profile.as_deref(),
         address: client_address(&parts.extensions),
+        origin: parts.headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()),
+        crossing,
         seen: &usage::seen(&parts.extensions),
     };
     let admitted = api.service.admit(&call).await;
     let mut admitted = admitted.inspect_err(|error| api.service.note_refused(error, presented.id(), call.address))?;
-    let event = Event { headers, query: address.query, sent: &parts.headers, body };
-    let answer = answer(&api, &mut admitted, &call, event).await;
+    let event = Event { headers, query, sent: &parts.headers, body };
+    let answer = answer(api, &mut admitted, &call, event).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if let Some(standing) = admitted.standing() {
         limits::write(response.headers_mut(), &standing);
@@ -79,7 +97,12 @@ async fn answer(
     call.seen.received(body.len() as u64);
     api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);
-    let request = HookRequest { method: call.method.to_owned(), path: "/".to_owned(), query, headers, body };
+    // Below a routing key there is nothing; below a group's root there is the whole template.
+    let path = match call.target {
+        Target::Path { path, .. } => path.clone(),
+        _ => "/".to_owned(),
+    };
+    let request = HookRequest { method: call.method.to_owned(), path, query, headers, body };
     Ok(match api.service.fire(admitted, request).await? {
         Answer::Response { run, response } => {
             let mut answer = (response.status, response.headers, response.body).into_response();
@@ -96,88 +119,4 @@ async fn answer(
 fn run_header(run: Uuid) -> HeaderValue {
     let mut text = Uuid::encode_buffer();
     HeaderValue::from_str(run.hyphenated().encode_lower(&mut text)).expect("a UUID is a header value")
-}
-
-/// Headers for the flow. Keys are taken out, and so is whatever else authenticates the sender to somebody.
-fn take_headers(headers: &HeaderMap, presented: &mut Presented) -> Vec<(String, String)> {
-    let mut kept = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        let kept_back = match name.as_str() {
-            "authorization" => {
-                presented.add_header(&text);
-                true
-            }
-            API_KEY => presented.add_key_header(&text),
-            "cookie" | "proxy-authorization" => true,
-            _ => false,
-        };
-        if !kept_back {
-            kept.push((name.as_str().to_owned(), text.into_owned()));
-        }
-    }
-    kept
-}
-
-fn take_address(uri: &Uri, presented: &mut Presented) -> Address {
-    let mut profile = None;
-    let mut query = Vec::new();
-    for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        match name.as_ref() {
-            "api_key" | "auth-key" if presented.add(&value, KeyPlace::Query) => {}
-            "_profile" => profile = Some(value.into_owned()),
-            _ => query.push((name.into_owned(), value.into_owned())),
-        }
-    }
-    let mut segments = uri.path().split('/').skip(1);
-    let segments = [segments.next(), segments.next(), segments.next(), segments.next()];
-    let target = match segments {
-        [Some("hooks"), Some(routing_key), None, _] => Target::Hook(routing_key.parse().ok()),
-        [Some("hooks"), Some(routing_key), Some(key), None] if presented.add(key, KeyPlace::Path) => {
-            Target::Hook(routing_key.parse().ok())
-        }
-        [Some("flows"), Some(flow), Some("execute"), None] => Target::Execute(flow.parse().ok()),
-        _ => Target::Nothing,
-    };
-    Address { target, query, profile }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "hg_test_";
-
-    #[test]
-    fn credentials_go_no_further() {
-        let mut presented = Presented::default();
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", HeaderValue::from_static("Basic c2VuZGVyOnNlY3JldA=="));
-        headers.insert("x-api-key", HeaderValue::from_static("hg_test_mistyped"));
-        headers.insert("cookie", HeaderValue::from_static("session=1"));
-        headers.insert("x-github-event", HeaderValue::from_static("push"));
-        let kept = take_headers(&headers, &mut presented);
-        assert_eq!(kept, [("x-github-event".to_owned(), "push".to_owned())]);
-
-        let uri = format!("/hooks/abc?api_key={KEY}mistyped&a=1&_profile=test&b=%20x").parse().unwrap();
-        let address = take_address(&uri, &mut presented);
-        assert_eq!(address.query, [("a".to_owned(), "1".to_owned()), ("b".to_owned(), " x".to_owned())]);
-        assert_eq!(address.profile.as_deref(), Some("test"));
-    }
-
-    #[test]
-    fn paths_and_their_targets() {
-        let routing_key = "a".repeat(24);
-        let target = |path: &str| take_address(&path.parse().unwrap(), &mut Presented::default()).target;
-        for path in [format!("/hooks/{routing_key}"), format!("/hooks/{routing_key}/{KEY}mistyped")] {
-            assert!(matches!(target(&path), Target::Hook(Some(_))), "{path}");
-        }
-        assert!(matches!(target("/hooks/short"), Target::Hook(None)));
-        assert!(matches!(target("/flows/flw_abcdefghij0123456789/execute"), Target::Execute(Some(_))));
-        assert!(matches!(target("/flows/other/execute"), Target::Execute(None)));
-        let below = format!("/hooks/{routing_key}/no-key");
-        for path in ["/", "/hooks", &below, "/hooks/a/b/c", "/flows/a", "/flows/a/execute/b", "/else"] {
-            assert!(matches!(target(path), Target::Nothing), "{path}");
-        }
-    }
 }

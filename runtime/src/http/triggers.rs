@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::id::{ApiKeyId, FlowId, GroupId, TriggerId};
+use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, TriggerId};
+use crate::domain::path_template::PathTemplate;
 use crate::domain::trigger::{AcceptedKeys, HttpTrigger, Respond, RoutingKey, SignatureScheme};
 use crate::http::ApiState;
 use crate::http::api_keys::CreatedApiKey;
@@ -16,7 +17,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
 use crate::service::triggers::ChangedTrigger;
 
-pub use crate::service::triggers::{SigningSecret, TriggerChanges};
+pub use crate::service::triggers::{CorsRule, IdempotencyRule, NewPath, SigningSecret, TriggerChanges};
 
 /// An HTTP trigger.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -52,9 +53,32 @@ pub struct TriggerView {
     pub key_in_path: bool,
     /// Whose manner of signing is checked.
     pub signature: Option<SignatureScheme>,
+    /// Its own path besides the routing key.
+    #[serde(default)]
+    pub path: Option<PathView>,
+    /// Which pages' scripts may call it.
+    #[serde(default)]
+    pub cors: Option<CorsRule>,
+    /// How it tells requests that it has had before.
+    #[serde(default)]
+    pub idempotency: Option<IdempotencyRule>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
+}
+
+/// A trigger's own path.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct PathView {
+    /// What the path looks like.
+    #[schema(value_type = String, example = "orders/{order_id}/lines/{line}")]
+    pub template: PathTemplate,
+    /// The environment whose keys find it; those of every environment when absent.
+    #[schema(value_type = Option<String>, example = "production")]
+    pub environment: Option<Environment>,
+    /// Where it is called.
+    #[schema(example = "https://flows.example.com/g/acme/orders/{order_id}/lines/{line}")]
+    pub url: String,
 }
 
 /// A trigger that was made or changed.
@@ -69,7 +93,8 @@ pub struct ChangedTriggerView {
 }
 
 impl TriggerView {
-    fn of(trigger: &HttpTrigger, public_url: &str) -> Self {
+    fn of(trigger: &HttpTrigger, api: &ApiState, group: &GroupId) -> Self {
+        let public_url = &api.public_url;
         let settings = &trigger.settings;
         let routing_key = trigger.routing_key.as_ref().map(RoutingKey::reveal);
         Self {
@@ -92,15 +117,22 @@ impl TriggerView {
             key_in_query: settings.key_in_query,
             key_in_path: settings.key_in_path,
             signature: settings.signature.as_ref().map(|signature| signature.scheme),
+            path: trigger.path.as_ref().map(|path| PathView {
+                template: path.template.clone(),
+                environment: path.environment.clone(),
+                url: format!("{}/{}", api.service.root_of(group), path.template),
+            }),
+            cors: settings.cors.as_ref().map(CorsRule::from),
+            idempotency: settings.idempotency.as_ref().map(IdempotencyRule::from),
             created: trigger.created,
         }
     }
 }
 
 impl ChangedTriggerView {
-    fn of(changed: &ChangedTrigger, public_url: &str) -> Self {
+    fn of(changed: &ChangedTrigger, api: &ApiState, group: &GroupId) -> Self {
         Self {
-            trigger: TriggerView::of(&changed.trigger, public_url),
+            trigger: TriggerView::of(&changed.trigger, api, group),
             new_key: changed.new_key.as_ref().map(CreatedApiKey::of),
         }
     }
@@ -117,7 +149,7 @@ pub async fn list(
     Named((group, flow)): Named<(GroupId, String)>,
 ) -> Result<Json<Vec<TriggerView>>, Problem> {
     let triggers = api.service.list_triggers(&actor, &group, &flow)?;
-    Ok(Json(triggers.iter().map(|trigger| TriggerView::of(trigger, &api.public_url)).collect()))
+    Ok(Json(triggers.iter().map(|trigger| TriggerView::of(trigger, &api, &group)).collect()))
 }
 
 /// Makes an HTTP trigger. The server gives it its routing key.
@@ -134,7 +166,7 @@ pub async fn create(
     Body(wanted): Body<TriggerChanges>,
 ) -> Result<(StatusCode, Json<ChangedTriggerView>), Problem> {
     let made = api.service.create_trigger(&actor, &group, &flow, wanted).await?;
-    Ok((StatusCode::CREATED, Json(ChangedTriggerView::of(&made, &api.public_url))))
+    Ok((StatusCode::CREATED, Json(ChangedTriggerView::of(&made, &api, &group))))
 }
 
 /// Shows a trigger.
@@ -148,7 +180,7 @@ pub async fn get(
     Named((group, flow, trigger)): Named<(GroupId, String, TriggerId)>,
 ) -> Result<Json<TriggerView>, Problem> {
     let trigger = api.service.get_trigger(&actor, &group, &flow, &trigger)?;
-    Ok(Json(TriggerView::of(&trigger, &api.public_url)))
+    Ok(Json(TriggerView::of(&trigger, &api, &group)))
 }
 
 /// Changes a trigger, the built-in execute trigger included, from the next request on.
@@ -165,7 +197,7 @@ pub async fn update(
     Body(changes): Body<TriggerChanges>,
 ) -> Result<Json<ChangedTriggerView>, Problem> {
     let changed = api.service.update_trigger(&actor, &group, &flow, &trigger, changes).await?;
-    Ok(Json(ChangedTriggerView::of(&changed, &api.public_url)))
+    Ok(Json(ChangedTriggerView::of(&changed, &api, &group)))
 }
 
 /// Gives a trigger a new routing key: its old URL answers 404 from the next request on.
@@ -181,7 +213,7 @@ pub async fn renew_routing_key(
     Named((group, flow, trigger)): Named<(GroupId, String, TriggerId)>,
 ) -> Result<Json<TriggerView>, Problem> {
     let trigger = api.service.renew_routing_key(&actor, &group, &flow, &trigger).await?;
-    Ok(Json(TriggerView::of(&trigger, &api.public_url)))
+    Ok(Json(TriggerView::of(&trigger, &api, &group)))
 }
 
 /// Deletes a trigger: its URL answers 404 from the next request on.

@@ -4,6 +4,7 @@
 //! a state that was committed.
 
 pub mod api_keys;
+pub mod paths;
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
-use crate::domain::group::Group;
+use crate::domain::group::{Group, HostName};
 use crate::domain::id::{
     AppRegistrationId, ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
 };
@@ -23,6 +24,7 @@ use crate::domain::permission::Role;
 use crate::domain::trigger::{RoutingKey, Trigger};
 use crate::domain::user::{Email, Member, Session, User};
 use crate::service::catalog::api_keys::ApiKeys;
+use crate::service::catalog::paths::Paths;
 use crate::service::record::Record;
 
 type Map<K, V> = HashMap<K, Arc<V>>;
@@ -44,6 +46,8 @@ pub struct Catalog {
     pub flows: Map<FlowId, Flow>,
     /// Triggers by id.
     pub triggers: Map<TriggerId, Trigger>,
+    /// Triggers by group, environment and path.
+    pub paths: Paths,
     /// Users by id.
     pub users: Map<UserId, User>,
     /// Sessions by id.
@@ -54,6 +58,8 @@ pub struct Catalog {
     flow_triggers: OrdSet<(FlowId, TriggerId)>,
     /// Flows by group and name.
     flow_names: HashMap<(GroupId, Name), FlowId>,
+    /// Groups by host name.
+    hosts: HashMap<HostName, GroupId>,
     /// Users by address.
     emails: HashMap<Email, UserId>,
     /// Members by group and user.
@@ -64,6 +70,11 @@ impl Catalog {
     /// The trigger a routing key selects.
     pub fn route(&self, key: &RoutingKey) -> Option<&Arc<Trigger>> {
         self.routes.get(key)
+    }
+
+    /// The group whose host name this is.
+    pub fn group_at(&self, host: &HostName) -> Option<&GroupId> {
+        self.hosts.get(host)
     }
 
     /// A flow's triggers with a routing key, by id.
@@ -130,7 +141,7 @@ impl Catalog {
     /// Takes a record in, in place of an older version of it; answers that one.
     pub fn put(&mut self, record: Record) -> Option<Record> {
         match record {
-            Record::Group(group) => self.groups.insert(group.id.clone(), group).map(Record::Group),
+            Record::Group(group) => self.put_group(group).map(Record::Group),
             Record::ApiKey(key) => self.put_key(key).map(Record::ApiKey),
             Record::Connector(connector) => {
                 let key = (connector.group.clone(), connector.name.clone());
@@ -148,6 +159,7 @@ impl Catalog {
             }
             Record::Trigger(trigger) => {
                 self.flow_triggers.insert((trigger.flow.clone(), trigger.id.clone()));
+                self.paths.put(&trigger);
                 let old = self.triggers.insert(trigger.id.clone(), trigger.clone());
                 if let Some(old) = &old {
                     self.routes.remove(&old.routing_key);
@@ -170,6 +182,17 @@ impl Catalog {
         }
     }
 
+    fn put_group(&mut self, group: Arc<Group>) -> Option<Arc<Group>> {
+        let old = self.groups.insert(group.id.clone(), group.clone());
+        if let Some(host) = old.as_ref().and_then(|old| old.host.as_ref()) {
+            self.hosts.remove(host);
+        }
+        if let Some(host) = &group.host {
+            self.hosts.insert(host.clone(), group.id.clone());
+        }
+        old
+    }
+
     /// Keys share the texts they have in common: their group's name and their environment's.
     fn put_key(&mut self, mut key: Arc<ApiKey>) -> Option<Arc<ApiKey>> {
         if let (Some(group), Some(key)) = (self.groups.get(&key.group), Arc::get_mut(&mut key)) {
@@ -183,7 +206,10 @@ impl Catalog {
     /// Lets a record go.
     pub fn remove(&mut self, record: &Record) {
         match record {
-            Record::Group(group) => drop(self.groups.remove(&group.id)),
+            Record::Group(group) => {
+                group.host.as_ref().map(|host| self.hosts.remove(host));
+                self.groups.remove(&group.id);
+            }
             Record::ApiKey(key) => self.api_keys.remove(key),
             Record::Connector(connector) => {
                 self.connectors.remove(&(connector.group.clone(), connector.name.clone()));
@@ -196,6 +222,7 @@ impl Catalog {
             }
             Record::Trigger(trigger) => {
                 self.routes.remove(&trigger.routing_key);
+                self.paths.remove(trigger);
                 self.flow_triggers.remove(&(trigger.flow.clone(), trigger.id.clone()));
                 self.triggers.remove(&trigger.id);
             }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use crate::domain::group::{AlertEndpoint, EndpointSecret, Group};
+use crate::domain::group::{AlertEndpoint, EndpointSecret, Group, HostName};
 use crate::domain::id::{Environment, GroupId};
-use crate::domain::permission::{Action, Role};
+use crate::domain::permission::{Action, Denial, Role};
 use crate::domain::signing_secret::SigningSecret;
+use crate::domain::trigger::TriggerPath;
 use crate::domain::usage::Allowance;
 use crate::domain::user::{Email, Member};
 use crate::service::Service;
@@ -38,6 +39,8 @@ pub struct GroupChange {
     pub allowance: Option<Option<Allowance>>,
     /// Where its alerts are sent.
     pub alert_endpoint: Option<Option<NewAlertEndpoint>>,
+    /// At which host name the paths of its triggers begin at the root.
+    pub host: Option<Option<HostName>>,
 }
 
 /// Where a group's alerts are to be sent.
@@ -123,6 +126,11 @@ impl Service {
         let disconnects = &mut group.disconnect_when_authorizer_leaves;
         *disconnects = change.disconnect_when_authorizer_leaves.unwrap_or(*disconnects);
         group.allowance = change.allowance.unwrap_or(group.allowance);
+        if let Some(host) = change.host {
+            edit.actor().authorise_server(edit.catalog(), Action::SetGroupHost).map_err(|_| Denial::HostName)?;
+            self.check_host(edit.catalog(), id, host.as_ref())?;
+            group.host = host;
+        }
         let mut shown = None;
         match change.alert_endpoint {
             None => {}
@@ -136,6 +144,38 @@ impl Service {
         edit.put(Record::Group(group.clone()));
         edit.save().await?;
         Ok((group, shown))
+    }
+
+    /// A host name is one group's, and none is the server's own.
+    fn check_host(&self, catalog: &Catalog, id: &GroupId, host: Option<&HostName>) -> Result<(), ServiceError> {
+        let Some(host) = host else { return Ok(()) };
+        if self.public_host.as_ref() == Some(host) {
+            let message =
+                format!("\"{host}\" is the server's own host name (`public_url`). Take another one for the group");
+            return Err(ServiceError::Conflict(message));
+        }
+        match catalog.group_at(host) {
+            Some(other) if other != id => Err(ServiceError::Conflict(format!(
+                "\"{host}\" is the host name of the group \"{other}\". Take it from there first"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The group whose host name a request was sent to.
+    pub fn group_at(&self, host: &str) -> Option<GroupId> {
+        self.catalog.load().group_at(&host.parse().ok()?).cloned()
+    }
+
+    /// Where a group's root is: at its own host name, where it has one.
+    pub fn root_of(&self, group: &GroupId) -> String {
+        match self.catalog.load().groups.get(group).and_then(|group| group.host.as_ref()) {
+            Some(host) => {
+                let scheme = self.public_url.split_once("://").map_or("https", |(scheme, _)| scheme);
+                format!("{scheme}://{host}")
+            }
+            None => format!("{}/g/{group}", self.public_url),
+        }
     }
 
     /// An endpoint with the secrets it has from now on, and the one that the server made.
@@ -224,6 +264,12 @@ fn checked_environments(
                 let mut flows = catalog.flows.values();
                 let used = flows.find(|flow| flow.group == group.id && flow.published.contains_key(gone))?;
                 Some(format!("the flow \"{}\", which is published there", used.name))
+            })
+            .or_else(|| {
+                let named = |path: &TriggerPath| path.environment.as_ref() == Some(gone);
+                let used =
+                    catalog.paths.of(&group.id).find_map(|trigger| trigger.path.as_ref().filter(|path| named(path)))?;
+                Some(format!("the path \"{}\" of a trigger", used.template))
             });
         if let Some(used_by) = used_by {
             let message = format!("The environment \"{gone}\" is used by {used_by}. Move or delete that first");

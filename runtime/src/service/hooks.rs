@@ -2,17 +2,19 @@
 
 mod signature;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::domain::api_key::{ApiKey, AuthError};
+use crate::domain::cors::Cors;
 use crate::domain::flow::{Flow, Publication};
-use crate::domain::id::{FlowId, TriggerId};
+use crate::domain::id::{FlowId, GroupId, TriggerId};
 use crate::domain::permission::{Denial, Scope};
-use crate::domain::trigger::{HttpSettings, Respond, RoutingKey};
+use crate::domain::trigger::{HttpSettings, Respond, RoutingKey, Trigger};
 use crate::service::Service;
 use crate::service::access::{Door, KeyPlace, Presented, check_network};
 use crate::service::catalog::Catalog;
@@ -30,6 +32,15 @@ pub enum Target {
     Hook(Option<RoutingKey>),
     /// A flow's execute trigger; `None` for a text that is no flow id.
     Execute(Option<FlowId>),
+    /// The trigger at a path of a group; no group for a text that is no name of one.
+    Path {
+        /// Whose path.
+        group: Option<GroupId>,
+        /// The path below the group's root as it was sent, with a slash in front.
+        path: String,
+        /// Whether something that was meant as an API key stands in it.
+        holds_key: bool,
+    },
     /// Nothing that exists.
     Nothing,
 }
@@ -47,6 +58,10 @@ pub struct Call<'a> {
     pub profile: Option<&'a str>,
     /// Where it came from.
     pub address: Option<IpAddr>,
+    /// Which page's script sent it: the header `Origin`.
+    pub origin: Option<&'a str>,
+    /// Is told which pages' scripts may read the answer, as soon as the trigger is known.
+    pub crossing: &'a OnceLock<Cors>,
     /// Is told which key and which flow it is.
     pub seen: &'a Seen,
 }
@@ -61,6 +76,18 @@ pub struct Admitted {
     trigger: TriggerId,
     settings: Arc<HttpSettings>,
     publication: Publication,
+    /// The path's parameters.
+    params: Vec<(String, String)>,
+}
+
+/// What a request addresses.
+struct Addressed<'a> {
+    trigger: &'a TriggerId,
+    flow: &'a Arc<Flow>,
+    settings: &'a Arc<HttpSettings>,
+    params: Vec<(String, String)>,
+    /// What else stands at the same path, for other methods.
+    beside: Vec<&'a Arc<Trigger>>,
 }
 
 /// A request's parts as the flow will see them: without credentials.
@@ -126,12 +153,15 @@ impl Door<'_> {
         call.seen.key(&key);
         // First, so that a key that was carried off tells nothing more elsewhere.
         check_network(&key, call.address)?;
-        let (trigger, flow, settings) = self.addressed(call.target, &key)?;
+        let Addressed { trigger, flow, settings, params, beside } = self.addressed(call, &key)?;
         call.seen.flow(&flow.id);
+        if let Some(cors) = &settings.cors {
+            // What is decided again when something changed is told as it was at first.
+            let _ = call.crossing.set(cors.clone());
+        }
         check_place(settings, call.presented)?;
         if !settings.methods.contains(call.method) {
-            let allowed: Vec<_> = settings.methods.iter().map(String::as_str).collect();
-            return Err(ServiceError::MethodNotAllowed { allowed: allowed.join(", ") });
+            return Err(method_not_allowed(settings, &beside));
         }
         self.check_profile(&key, call.profile)?;
         key.permits(Scope::FlowsExecute)?;
@@ -141,6 +171,7 @@ impl Door<'_> {
         if !settings.keys.accepts(&key.id) {
             return Err(Denial::Trigger { key: key.name.clone() }.into());
         }
+        check_origin(settings, call.origin)?;
         let publication = flow
             .published
             .get(&key.environment)
@@ -152,31 +183,49 @@ impl Door<'_> {
             trigger: trigger.clone(),
             settings: settings.clone(),
             publication: publication.clone(),
+            params,
             key,
         })
     }
 
     /// What a request addresses. Another group's things look like things that do not exist.
-    fn addressed(
-        &self,
-        target: &Target,
-        key: &ApiKey,
-    ) -> Result<(&TriggerId, &Arc<Flow>, &Arc<HttpSettings>), ServiceError> {
+    fn addressed(&self, call: &Call<'_>, key: &ApiKey) -> Result<Addressed<'_>, ServiceError> {
         let not_found = || ServiceError::NotFound { what: "Trigger" };
-        match target {
+        match call.target {
             Target::Hook(routing_key) => {
                 let trigger = routing_key.as_ref().and_then(|routing_key| self.catalog.route(routing_key));
                 let trigger = trigger.filter(|trigger| trigger.group == key.group).ok_or_else(not_found)?;
-                let flow = self.catalog.flows.get(&trigger.flow).ok_or_else(not_found)?;
-                Ok((&trigger.id, flow, &trigger.settings))
+                self.behind(trigger, Vec::new(), Vec::new())
             }
             Target::Execute(id) => {
                 let flow = id.as_ref().and_then(|id| self.catalog.flows.get(id));
                 let flow = flow.filter(|flow| flow.group == key.group).ok_or_else(not_found)?;
-                Ok((&flow.execute.id, flow, &flow.execute.settings))
+                let (params, beside) = (Vec::new(), Vec::new());
+                Ok(Addressed { trigger: &flow.execute.id, flow, settings: &flow.execute.settings, params, beside })
+            }
+            Target::Path { group, path, holds_key } => {
+                let group = group.as_ref().filter(|group| **group == key.group).ok_or_else(not_found)?;
+                let found = self.catalog.paths.at(group, &key.environment, path).ok_or_else(not_found)?;
+                if *holds_key {
+                    return Err(AuthError::WrongPlace.into());
+                }
+                let taking = found.here.iter().find(|(_, trigger)| trigger.settings.methods.contains(call.method));
+                let (template, trigger) = taking.or(found.here.first()).ok_or_else(not_found)?;
+                let params = template.params().map(str::to_owned).zip(found.values).collect();
+                self.behind(trigger, params, found.here.iter().map(|(_, trigger)| trigger).collect())
             }
             Target::Nothing => Err(ServiceError::NotFound { what: "Page" }),
         }
+    }
+
+    fn behind<'a>(
+        &'a self,
+        trigger: &'a Arc<Trigger>,
+        params: Vec<(String, String)>,
+        beside: Vec<&'a Arc<Trigger>>,
+    ) -> Result<Addressed<'a>, ServiceError> {
+        let flow = self.catalog.flows.get(&trigger.flow).ok_or(ServiceError::NotFound { what: "Trigger" })?;
+        Ok(Addressed { trigger: &trigger.id, flow, settings: &trigger.settings, params, beside })
     }
 
     /// The environment that a request names must be the key's. Some groups want it named outside production.
@@ -215,7 +264,7 @@ impl Service {
 
     /// Fires the trigger of an admitted request.
     pub async fn fire(self: &Arc<Self>, admitted: &Admitted, request: Request) -> Result<Answer, ServiceError> {
-        let Admitted { key, flow, trigger, settings, publication, .. } = admitted;
+        let Admitted { key, flow, trigger, settings, publication, params, .. } = admitted;
         if let Some(signature) = &settings.signature {
             self.check_signature(flow, trigger, signature, &request).await?;
         }
@@ -230,7 +279,7 @@ impl Service {
                 trigger: trigger.to_string(),
                 method: request.method,
                 path: request.path,
-                params: Vec::new(),
+                params: params.clone(),
                 query: request.query,
                 headers: request.headers,
                 body: request.body,
@@ -244,6 +293,21 @@ impl Service {
             }
             Respond::Async => Ok(Answer::Accepted { run: self.enqueue(firing).await? }),
         }
+    }
+}
+
+/// Says which methods a URL takes: its trigger's, and those of others at the same path.
+fn method_not_allowed(settings: &HttpSettings, beside: &[&Arc<Trigger>]) -> ServiceError {
+    let beside = beside.iter().flat_map(|trigger| &trigger.settings.methods);
+    let allowed: BTreeSet<_> = settings.methods.iter().chain(beside).map(String::as_str).collect();
+    ServiceError::MethodNotAllowed { allowed: Vec::from_iter(allowed).join(", ") }
+}
+
+/// Refuses the scripts of other pages than those that are named. Whoever is no browser names no origin.
+fn check_origin(settings: &HttpSettings, origin: Option<&str>) -> Result<(), Denial> {
+    match (&settings.cors, origin) {
+        (Some(cors), Some(origin)) if !cors.allows(origin) => Err(Denial::Origin(origin.chars().take(100).collect())),
+        _ => Ok(()),
     }
 }
 

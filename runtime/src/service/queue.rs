@@ -40,6 +40,9 @@ pub(super) struct QueuedRun {
     /// Whether its first step may have left the house.
     step_begun: bool,
     headers: Vec<(String, String)>,
+    /// Parameters of the path; absent in records of earlier servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    params: Vec<(String, String)>,
     /// base64
     body: String,
 }
@@ -60,7 +63,7 @@ impl QueuedRun {
             trigger: self.run.trigger.to_string(),
             method: self.run.event.method.clone(),
             path: self.run.event.path.clone(),
-            params: Vec::new(),
+            params: self.params.clone(),
             query: self.run.event.query.clone(),
             headers: self.headers.clone(),
             body: Bytes::from(body),
@@ -90,6 +93,7 @@ impl Journal {
                 timeout_ms: queued.timeout_ms,
                 step_begun: true,
                 headers: queued.headers.clone(),
+                params: queued.params.clone(),
                 body: queued.body.clone(),
             };
             self.service.save_queued(&queued).await
@@ -114,6 +118,7 @@ impl Service {
             timeout_ms: firing.timeout.as_millis().try_into().unwrap_or(u64::MAX),
             step_begun: false,
             headers: firing.event.headers,
+            params: firing.event.params,
             body: BASE64.encode(&firing.event.body),
         };
         let (durable, is_durable) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! HTTP triggers: those with a routing key, and the built-in execute trigger of each flow.
 
 mod changes;
+mod requests;
 
 use std::sync::Arc;
 
@@ -22,9 +23,11 @@ use crate::service::error::ServiceError;
 use crate::service::flows;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::record::Record;
+use crate::service::triggers::requests::changed_path;
 use crate::service::vault::{Place, random};
 
 pub use changes::{SigningSecret, TriggerChanges};
+pub use requests::{CorsRule, IdempotencyRule, NewPath};
 
 /// A trigger that was made or changed, and the key that was made with it.
 pub struct ChangedTrigger {
@@ -77,11 +80,14 @@ impl Service {
         }
         let description = wanted.description.take().unwrap_or_default();
         check_description(&description)?;
+        let path = wanted.path.take();
         let mut edit = self.edit(actor, group, Action::CreateTrigger).await?;
         let (settings, new_key) =
             self.change_settings(&mut edit, actor, group, &id, HttpSettings::initial(), wanted).await?;
+        let path = changed_path(edit.catalog(), group, &id, &settings, None, path)?;
         let trigger = Arc::new(Trigger {
             id,
+            path,
             group: group.clone(),
             flow: flow.id.clone(),
             description,
@@ -110,16 +116,21 @@ impl Service {
         let before = HttpSettings::clone(before);
         let description = changes.description.take();
         check_description(description.as_deref().unwrap_or_default())?;
+        let path = changes.path.take();
         let (settings, new_key) = self.change_settings(&mut edit, actor, group, id, before, changes).await?;
         let settings = Arc::new(settings);
         let changed = match trigger {
             Some(trigger) => {
                 let mut trigger = Trigger::clone(&trigger);
                 trigger.description = description.unwrap_or(trigger.description);
+                trigger.path = changed_path(edit.catalog(), group, id, &settings, trigger.path, path)?;
                 trigger.settings = settings;
                 let changed = HttpTrigger::from(&trigger);
                 edit.put(Record::Trigger(Arc::new(trigger)));
                 changed
+            }
+            None if path.is_some_and(|path| path.is_some()) => {
+                return Err(built_in("its URL is fixed. Make another trigger of the flow for a path"));
             }
             None => {
                 let mut flow = Flow::clone(&flow);

@@ -86,6 +86,14 @@ pub enum Denial {
         /// What it does not have.
         what: String,
     },
+    /// A page whose scripts the trigger does not take requests from.
+    #[error("This trigger takes no requests from the pages of {0}. Add the origin to the trigger's CORS rule")]
+    Origin(String),
+    /// A group's host name, which only an operator gives.
+    #[error(
+        "Only an operator of the server gives a group its host name, after making sure that the name is the group's. Ask one"
+    )]
+    HostName,
     /// The body's signature is missing or wrong.
     #[error("{0}")]
     Signature(String),
@@ -96,7 +104,7 @@ impl Denial {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Role { .. } => "role_too_small",
-            Self::Operator => "operators_only",
+            Self::Operator | Self::HostName => "operators_only",
             Self::NotForKeys => "not_for_api_keys",
             Self::MissingScope { .. } => "missing_scope",
             Self::ReadOnly { .. } => "read_only_key",
@@ -106,6 +114,7 @@ impl Denial {
             Self::Environment { .. } | Self::ProfileMissing { .. } => "wrong_environment",
             Self::SourceNetwork { .. } => "source_network",
             Self::Escalation { .. } => "more_than_own_rights",
+            Self::Origin(_) => "origin_not_allowed",
             Self::Signature(_) => "signature",
         }
     }

@@ -105,6 +105,7 @@ impl House {
             flow: self.flow.clone(),
             description: String::new(),
             routing_key: self.routing_key.clone(),
+            path: None,
             settings,
             created: Timestamp::UNIX_EPOCH,
         };
@@ -128,6 +129,8 @@ impl House {
             method: knock.method,
             profile: knock.profile,
             address: Some(knock.address.parse().unwrap()),
+            origin: None,
+            crossing: &OnceLock::new(),
             seen: &Seen::default(),
         });
         admitted.map_or_else(|error| error.to_string(), |admitted| admitted.flow().name.to_string())

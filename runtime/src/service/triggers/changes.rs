@@ -15,6 +15,7 @@ use crate::service::api_keys::{self, KeyState, NewApiKey, given};
 use crate::service::catalog::Catalog;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
+use crate::service::triggers::requests::{CorsRule, IdempotencyRule, NewPath};
 
 /// A trigger to be made, or what is to become different about one. What is absent stays as it is, or as every trigger
 /// begins: every key of the group, `POST`, answered with the flow's response. `null` puts that back.
@@ -57,6 +58,19 @@ pub struct TriggerChanges {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SigningSecret>)]
     pub signature: Option<Option<SigningSecret>>,
+    /// A path of its own besides the routing key: `/g/{group}/{template}`; `null` for none. It goes without a key in the
+    /// path.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<NewPath>)]
+    pub path: Option<Option<NewPath>>,
+    /// Which pages' scripts may call it; `null` for no rule: browsers keep their scripts from reading the answers.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CorsRule>)]
+    pub cors: Option<Option<CorsRule>>,
+    /// How it tells requests that it has had before; `null` runs each one.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<IdempotencyRule>)]
+    pub idempotency: Option<Option<IdempotencyRule>>,
 }
 
 /// A check of the body's signature.
@@ -94,6 +108,12 @@ impl Service {
         settings.key_in_path = changes.key_in_path.unwrap_or(settings.key_in_path);
         if let Some(methods) = changes.methods {
             settings.methods = check_methods(&methods)?;
+        }
+        if let Some(cors) = changes.cors {
+            settings.cors = cors.map(|rule| rule.check()).transpose()?;
+        }
+        if let Some(idempotency) = changes.idempotency {
+            settings.idempotency = idempotency.map(|rule| rule.check()).transpose()?;
         }
         self.check_bounds(&settings)?;
         if let Some(keys) = changes.keys {

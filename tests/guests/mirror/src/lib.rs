@@ -32,6 +32,7 @@ fn image(event: &Event) -> serde_json::Value {
         "trigger": event.trigger,
         "method": event.method,
         "path": event.path,
+        "params": event.params.0,
         "query": event.query.0,
         "headers": event.headers.0,
         "body": match event.body { Body::Inline(_) => "inline", Body::Blob(_) => "blob" },
