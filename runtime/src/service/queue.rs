@@ -47,6 +47,20 @@ pub(super) struct QueuedRun {
     body: String,
 }
 
+/// A run that has its place in the queue, and waits to be made durable.
+pub(super) struct Accepted {
+    queued: QueuedRun,
+    place: OwnedSemaphorePermit,
+    running: Running,
+}
+
+impl Accepted {
+    /// Its run's id.
+    pub(super) fn id(&self) -> Uuid {
+        self.queued.run.id
+    }
+}
+
 /// Where a group's queued runs lie.
 pub(super) fn queue_prefix(group: &GroupId) -> String {
     format!("run/{group}/")
@@ -105,6 +119,14 @@ impl Journal {
 impl Service {
     /// Makes a firing durable and answers its run's id; it is executed afterwards.
     pub(super) async fn enqueue(self: &Arc<Self>, firing: Firing) -> Result<Uuid, ServiceError> {
+        let accepted = self.accept(firing)?;
+        let id = accepted.id();
+        self.enqueue_beside(vec![accepted], Batch::new()).await?;
+        Ok(id)
+    }
+
+    /// Gives a firing its place in the queue and its run, which is not durable yet.
+    pub(super) fn accept(&self, firing: Firing) -> Result<Accepted, ServiceError> {
         let full = |what| ServiceError::Overloaded { what, retry_after: RETRY_AFTER };
         if self.stopping.is_cancelled() {
             return Err(full("The server is stopping"));
@@ -112,7 +134,6 @@ impl Service {
         let place = self.queue.clone().try_acquire_owned().map_err(|_| full("The queue of runs is full"))?;
         let running = self.admit_run(&firing)?;
         let run = firing.run(self, RunState::Queued);
-        let id = run.id;
         let queued = QueuedRun {
             run,
             timeout_ms: firing.timeout.as_millis().try_into().unwrap_or(u64::MAX),
@@ -121,21 +142,41 @@ impl Service {
             params: firing.event.params,
             body: BASE64.encode(&firing.event.body),
         };
+        Ok(Accepted { queued, place, running })
+    }
+
+    /// Makes accepted runs durable, all or none, in one commit with whatever else is in the batch. They are executed
+    /// afterwards.
+    pub(super) async fn enqueue_beside(
+        self: &Arc<Self>,
+        accepted: Vec<Accepted>,
+        beside: Batch,
+    ) -> Result<(), ServiceError> {
         let (durable, is_durable) = oneshot::channel();
         let service = self.clone();
-        // From here on the run is ours: a caller who goes away does not leave it half taken in.
+        // From here on the runs are ours: a caller who goes away does not leave them half taken in.
         self.runs.spawn(async move {
-            let saved = service.save_queued(&queued).await;
+            let put =
+                |batch: Batch, Accepted { queued, .. }: &Accepted| batch.put(queue_key(&queued.run), encode(queued));
+            let saved = service.store.commit(accepted.iter().fold(beside, put)).await;
             let is_saved = saved.is_ok();
             // A caller who went away needs no answer.
-            let _ = durable.send(saved);
-            if is_saved && let Some(turn) = service.turn().await {
-                service.work(queued, turn).await;
+            let _ = durable.send(saved.map(drop));
+            if !is_saved {
+                return;
             }
-            drop((place, running));
+            for Accepted { queued, place, running } in accepted {
+                let worker = service.clone();
+                service.runs.spawn(async move {
+                    if let Some(turn) = worker.turn().await {
+                        worker.work(queued, turn).await;
+                    }
+                    drop((place, running));
+                });
+            }
         });
-        is_durable.await.map_err(ServiceError::internal("queueing a run"))??;
-        Ok(id)
+        let saved = is_durable.await.map_err(ServiceError::internal("queueing runs"))?;
+        saved.map_err(ServiceError::internal("queueing runs"))
     }
 
     /// Takes up the runs that were queued or running when the server ended, in the order of their acceptance.
