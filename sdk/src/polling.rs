@@ -8,8 +8,16 @@
 //! - A record that has an id of those before it is not new. That allows a trigger to look back a little, where an app
 //!   shows records late or in the wrong order.
 //! - [`more`](Polled::more) says that the next poll need not wait.
+//!
+//! Where an app's records have a time, and ties, pages and late records are to be minded, a [`Window`] is the cursor.
+
+mod time;
+mod window;
 
 use serde::Serialize;
+
+pub use time::{millis, rfc3339};
+pub use window::{Found, Window};
 
 /// The code of an error that says that the cursor is of no use any more.
 pub const INVALID_CURSOR: &str = "invalid_cursor";
