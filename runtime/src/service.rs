@@ -18,6 +18,7 @@ pub mod executor;
 pub mod flows;
 pub mod groups;
 pub mod hooks;
+pub mod idempotency;
 pub mod limits;
 mod login_limits;
 pub mod members;
@@ -60,6 +61,7 @@ use crate::service::catalog::Catalog;
 use crate::service::connections::authorize::Authorizations;
 use crate::service::connections::{GrantBook, HealthBook};
 use crate::service::error::ServiceError;
+use crate::service::idempotency::IdempotencyBook;
 use crate::service::limits::{LimitSettings, Limits};
 use crate::service::oauth::TokenBook;
 use crate::service::oidc::{Oidc, OidcSettings};
@@ -91,6 +93,11 @@ pub struct ServiceSettings {
     pub queue: usize,
     /// How many asynchronous runs are executed at a time; the rest of the instances is kept for synchronous callers. 64.
     pub concurrent_async_runs: usize,
+    /// How many idempotency keys a group's triggers may remember. 100,000: a sender's events of a day. Beyond it callers
+    /// with a new key get 503.
+    pub idempotency_keys: u64,
+    /// How many bytes a group's remembered answers may take. 256 MiB: of further ones the status is kept.
+    pub idempotency_bytes: u64,
     /// How long the run history is kept, in days. 30.
     pub history_days: u32,
     /// How large the run history may grow in bytes. 4 GiB.
@@ -109,6 +116,8 @@ impl Default for ServiceSettings {
             timeout_ceiling_ms: 300_000,
             queue: 10_000,
             concurrent_async_runs: 64,
+            idempotency_keys: 100_000,
+            idempotency_bytes: 256 << 20,
             history_days: 30,
             history_bytes: 4 << 30,
             usage_days: 400,
@@ -170,6 +179,7 @@ pub struct Service {
     editing: Arc<tokio::sync::Mutex<AuditHead>>,
     shelf: Shelf,
     limits: Arc<Limits>,
+    idempotency: Arc<IdempotencyBook>,
     usage: UsageBook,
     spending: Spending,
     alerts: AlertBook,
@@ -211,6 +221,7 @@ impl Service {
         let catalog = read_catalog(store.as_ref())?;
         let editing = AuditHead::read(store.as_ref())?;
         let limits = Arc::new(Limits::load(limits, store.clone(), clock()).await?);
+        let idempotency = Arc::new(IdempotencyBook::read(store.as_ref())?);
         let spending = Spending::read(store.clone(), clock())?;
         let health = HealthBook::read(store.clone(), &catalog)?;
         let client =
@@ -247,6 +258,7 @@ impl Service {
             shelf: Shelf::default(),
             leaving: tokio::sync::Mutex::default(),
             limits,
+            idempotency,
             runs: TaskTracker::new(),
             background: TaskTracker::new(),
             stopping,
@@ -259,6 +271,7 @@ impl Service {
         tokio::spawn(keep_logins(service.clone()));
         tokio::spawn(service.limits.clone().tend(service.clock.clone(), service.stopping.clone()));
         service.background.spawn(service.clone().keep_usage_written());
+        service.background.spawn(service.clone().keep_idempotency_short());
         service.background.spawn(service.clone().keep_watch());
         service.background.spawn(service.clone().keep_delivering());
         Ok(Started { service, setup_token })

@@ -1,11 +1,14 @@
 //! `headgate triggers`
 
+mod requests;
+
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use jiff::SignedDuration;
 
 use crate::cli::output::{facts, line, table, time};
 use crate::cli::secrets::Source;
+use crate::cli::triggers::requests::{Requests, Without};
 use crate::cli::{CliError, Context};
 use crate::domain::id::{Environment, Name, TriggerId};
 use crate::domain::trigger::{Respond, SignatureScheme};
@@ -90,6 +93,8 @@ pub(super) struct Update {
     /// Checks no signature.
     #[arg(long, conflicts_with = "github_secret")]
     no_signature: bool,
+    #[command(flatten)]
+    without: Without,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +120,8 @@ struct Settings {
     /// Checks GitHub's X-Hub-Signature-256 with this secret: `ask`, `-` (standard input) or `env:VARIABLE`.
     #[arg(long, value_name = "SOURCE")]
     github_secret: Option<Source>,
+    #[command(flatten)]
+    requests: Requests,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -133,7 +140,7 @@ impl Settings {
         });
         let secret = self.github_secret.map(|source| source.read("the secret shared with GitHub")).transpose()?;
         let upper = |methods: Vec<String>| methods.iter().map(|method| method.to_uppercase()).collect();
-        Ok(TriggerChanges {
+        let mut changes = TriggerChanges {
             description: self.description,
             keys: (!self.keys.is_empty()).then_some(Some(self.keys)),
             methods: self.methods.map(upper),
@@ -145,7 +152,9 @@ impl Settings {
             max_body: self.max_body.map(Some),
             signature: secret.map(|secret| Some(SigningSecret { scheme: SignatureScheme::Github, secret })),
             ..TriggerChanges::default()
-        })
+        };
+        self.requests.add_to(&mut changes)?;
+        Ok(changes)
     }
 }
 
@@ -171,6 +180,7 @@ impl Update {
         if self.no_signature {
             changes.signature = Some(None);
         }
+        self.without.add_to(&mut changes);
         changes.key_in_query = self.key_in_query;
         changes.key_in_path = self.key_in_path;
         Ok((self.flow, self.trigger, changes))
@@ -250,6 +260,7 @@ fn changed(changed: &ChangedTriggerView) -> String {
 fn show(trigger: &TriggerView) -> String {
     let also = [(trigger.key_in_query, "query"), (trigger.key_in_path, "path")];
     let also = also.into_iter().filter_map(|(taken, place)| taken.then_some(place));
+    let [path, origins, idempotency] = requests::shown(trigger);
     facts([
         ("id", trigger.id.to_string()),
         ("url", trigger.url.clone()),
@@ -261,6 +272,9 @@ fn show(trigger: &TriggerView) -> String {
         ("largest body", trigger.max_body.map_or_else(|| "the server's".to_owned(), |bytes| format!("{bytes} bytes"))),
         ("signature", trigger.signature.map_or("none", SignatureScheme::header).to_owned()),
         ("description", trigger.description.clone()),
+        path,
+        origins,
+        idempotency,
         ("created", time(trigger.created)),
     ])
 }
@@ -318,6 +332,20 @@ mod tests {
             (" --every-key --no-signature", json!({"keys": null, "signature": null})),
             (" --no-key --description x", json!({"keys": [], "description": "x"})),
             (" --key a --key b", json!({"keys": ["a", "b"]})),
+            (" --no-path --no-cors --no-idempotency", json!({"path": null, "cors": null, "idempotency": null})),
+            (
+                " --path /orders/{id}/ --path-env test",
+                json!({"path": {"template": "orders/{id}", "environment": "test"}}),
+            ),
+            (
+                " --origin https://a.example --origin https://b.example --expose-header x-order",
+                json!({"cors": {"origins": ["https://a.example", "https://b.example"], "expose": ["x-order"]}}),
+            ),
+            (" --idempotent", json!({"idempotency": {"required": false}})),
+            (
+                " --idempotency-header webhook-id --idempotency-window 1h --idempotency-required",
+                json!({"idempotency": {"header": "webhook-id", "window_seconds": 3600, "required": true}}),
+            ),
             (" --respond sync --key-in-query false", json!({"respond": "sync", "key_in_query": false})),
         ] {
             assert_eq!(sent(&format!("update my-flow {id}{line}")), wanted, "{line}");

@@ -21,7 +21,10 @@ use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
 use crate::http::{ApiState, usage};
 use crate::service::access::Presented;
-use crate::service::hooks::{Admitted, Answer, Call, Request as HookRequest, Target};
+use crate::service::hooks::{Admitted, Answer, Call, Fired, Request as HookRequest, Target};
+
+/// The header that marks the answer to an earlier request of the same idempotency key.
+const REPLAYED: &str = "idempotency-replayed";
 
 /// The answer to an asynchronous webhook.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,17 +106,25 @@ async fn answer(
         _ => "/".to_owned(),
     };
     let request = HookRequest { method: call.method.to_owned(), path, query, headers, body };
-    Ok(match api.service.fire(admitted, request).await? {
-        Answer::Response { run, response } => {
+    let Fired { outcome, replayed } = api.service.fire(admitted, request).await?;
+    let mut response = match outcome {
+        Ok(Answer::Response { run, response }) => {
             let mut answer = (response.status, response.headers, response.body).into_response();
             answer.headers_mut().insert(RUN_ID, run_header(run));
             answer
         }
-        Answer::Accepted { run } => {
+        Ok(Answer::Accepted { run }) => {
             let body = axum::Json(Accepted { run, status: "queued".to_owned() });
             (StatusCode::ACCEPTED, [(RUN_ID, run_header(run))], body).into_response()
         }
-    })
+        Err(error) => Problem::from(error).into_response(),
+    };
+    // What the flow may have said of it counts no more than in other headers of the server's own.
+    response.headers_mut().remove(REPLAYED);
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 fn run_header(run: Uuid) -> HeaderValue {

@@ -14,6 +14,7 @@ use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::http::limits;
 use crate::service::error::ServiceError;
+use crate::service::idempotency::IdempotencyError;
 use crate::service::limits::LimitKind;
 
 /// The header that names the run a response came from.
@@ -147,6 +148,22 @@ fn denied(denial: &Denial) -> Problem {
     }
 }
 
+fn repeated(error: &IdempotencyError, message: String) -> Problem {
+    match error {
+        IdempotencyError::OtherRequest => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", message)
+        }
+        IdempotencyError::InProgress { retry_after } => {
+            Problem::new(StatusCode::CONFLICT, "idempotency_in_progress", message).retry_after(*retry_after)
+        }
+        IdempotencyError::Unknown { run } => {
+            let mut problem = Problem::new(StatusCode::CONFLICT, "idempotency_unknown", message);
+            problem.body.run = Some(*run);
+            problem
+        }
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let message = error.to_string();
@@ -163,6 +180,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
             ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             ServiceError::Authorization(error) => Self::new(StatusCode::BAD_REQUEST, error.code(), message),
+            ServiceError::Idempotency(error) => repeated(&error, message),
             ServiceError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message),
             ServiceError::MethodNotAllowed { allowed } => {
                 let allow = HeaderValue::from_str(&allowed).unwrap_or(HeaderValue::from_static(""));

@@ -15,6 +15,7 @@ use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
 use crate::service::connections::Unusable;
 use crate::service::connections::authorize::AuthorizationError;
+use crate::service::idempotency::IdempotencyError;
 use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
@@ -53,6 +54,9 @@ pub enum ServiceError {
     /// A connection was not authorized.
     #[error("{0}")]
     Authorization(#[source] AuthorizationError),
+    /// A request's idempotency key was used before, and there is no answer to give again.
+    #[error("{0}")]
+    Idempotency(#[from] IdempotencyError),
     /// A body is larger than allowed.
     #[error("The body is larger than the {limit} bytes allowed here")]
     TooLarge {

@@ -97,6 +97,16 @@ impl Firing {
 impl Service {
     /// Executes a firing for a caller who waits. The run goes on, and is recorded, even when the caller goes away.
     pub(super) async fn run_now(self: &Arc<Self>, firing: Firing) -> Result<(Uuid, Response), ServiceError> {
+        let id = Uuid::now_v7();
+        self.run_as(id, firing).await?.map(|response| (id, response))
+    }
+
+    /// [`Self::run_now`] for a run whose id is known beforehand. The outer result says whether it ran at all.
+    pub(super) async fn run_as(
+        self: &Arc<Self>,
+        id: Uuid,
+        firing: Firing,
+    ) -> Result<Result<Response, ServiceError>, ServiceError> {
         if self.stopping.is_cancelled() {
             return Err(ServiceError::Overloaded { what: "The server is stopping", retry_after: RETRY_AFTER });
         }
@@ -104,14 +114,14 @@ impl Service {
         let service = self.clone();
         let task = self.runs.spawn(async move {
             let _running = running;
-            let mut run = firing.run(&service, RunState::Running);
+            let mut run = Run { id, ..firing.run(&service, RunState::Running) };
             let journal = Journal::none(service.clone());
             let result = service.execute(&mut run, firing.flow, firing.event, firing.timeout, journal).await?;
-            let id = run.id;
-            service.history.append(entry(&run)).await.map_err(ServiceError::internal("recording a run"))?;
-            result.map(|response| (id, response))
+            let recorded = service.history.append(entry(&run)).await;
+            Ok::<_, ServiceError>(recorded.map_err(ServiceError::internal("recording a run")).and(result))
         });
-        task.await.map_err(ServiceError::internal("executing a run"))?
+        // A panic comes in the middle of the run.
+        task.await.unwrap_or_else(|panic| Ok(Err(ServiceError::internal("executing a run")(panic))))
     }
 
     /// Lets a firing's run begin, unless a connection of its flow cannot be used or its group's allowance is spent.

@@ -120,6 +120,21 @@ pub enum Answer {
     },
 }
 
+/// What became of a request.
+pub struct Fired {
+    /// What the caller is answered, or how the run failed.
+    pub outcome: Result<Answer, ServiceError>,
+    /// Whether it is the answer to an earlier request of the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Fired {
+    /// The end of a run that was made for this very request.
+    pub(super) fn first(outcome: Result<Answer, ServiceError>) -> Self {
+        Self { outcome, replayed: false }
+    }
+}
+
 impl Admitted {
     /// The caller's key.
     pub fn key(&self) -> &Arc<ApiKey> {
@@ -263,7 +278,7 @@ impl Service {
     }
 
     /// Fires the trigger of an admitted request.
-    pub async fn fire(self: &Arc<Self>, admitted: &Admitted, request: Request) -> Result<Answer, ServiceError> {
+    pub async fn fire(self: &Arc<Self>, admitted: &Admitted, request: Request) -> Result<Fired, ServiceError> {
         let Admitted { key, flow, trigger, settings, publication, params, .. } = admitted;
         if let Some(signature) = &settings.signature {
             self.check_signature(flow, trigger, signature, &request).await?;
@@ -286,13 +301,22 @@ impl Service {
             },
             flow: flow.clone(),
         };
-        match firing.respond {
+        match &settings.idempotency {
+            Some(rule) => self.fire_once(rule, key, firing).await,
+            None => self.fire_now(firing).await,
+        }
+    }
+
+    /// Fires a trigger, whatever came before.
+    pub(super) async fn fire_now(self: &Arc<Self>, firing: Firing) -> Result<Fired, ServiceError> {
+        let answer = match firing.respond {
             Respond::Sync => {
                 let (run, response) = self.run_now(firing).await?;
-                Ok(Answer::Response { run, response })
+                Answer::Response { run, response }
             }
-            Respond::Async => Ok(Answer::Accepted { run: self.enqueue(firing).await? }),
-        }
+            Respond::Async => Answer::Accepted { run: self.enqueue(firing).await? },
+        };
+        Ok(Fired::first(Ok(answer)))
     }
 }
 

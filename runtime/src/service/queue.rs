@@ -119,9 +119,19 @@ impl Journal {
 impl Service {
     /// Makes a firing durable and answers its run's id; it is executed afterwards.
     pub(super) async fn enqueue(self: &Arc<Self>, firing: Firing) -> Result<Uuid, ServiceError> {
-        let accepted = self.accept(firing)?;
-        let id = accepted.id();
-        self.enqueue_beside(vec![accepted], Batch::new()).await?;
+        self.enqueue_as(Uuid::now_v7(), firing, Batch::new()).await
+    }
+
+    /// [`Self::enqueue`] for a run whose id is known beforehand, in one commit with something else.
+    pub(super) async fn enqueue_as(
+        self: &Arc<Self>,
+        id: Uuid,
+        firing: Firing,
+        beside: Batch,
+    ) -> Result<Uuid, ServiceError> {
+        let mut accepted = self.accept(firing)?;
+        accepted.queued.run.id = id;
+        self.enqueue_beside(vec![accepted], beside).await?;
         Ok(id)
     }
 

@@ -177,7 +177,9 @@ impl Service {
         let (_, trigger) = find(&edit, group, flow, id)?;
         let stays = || built_in("it cannot be deleted. To close it, let it accept no keys");
         edit.remove(&Record::Trigger(trigger.ok_or_else(stays)?));
-        edit.save().await
+        edit.save().await?;
+        self.background.spawn(self.clone().forget_trigger(group.clone(), id.clone()));
+        Ok(())
     }
 
     fn check_bounds(&self, settings: &HttpSettings) -> Result<(), ServiceError> {

@@ -5,13 +5,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::domain::cors::Cors;
+use crate::http::hooks::REPLAYED;
 use crate::http::problem::RUN_ID;
 
 /// How long browsers keep the answer to what they asked beforehand, in seconds: a day, as it never changes.
 const MAX_AGE: &str = "86400";
 /// The server's own headers that scripts may read.
 const EXPOSED: [&str; 6] =
-    [RUN_ID, "idempotency-replayed", "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    [RUN_ID, REPLAYED, "retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
 
 /// The answer to what a browser asks before it sends a request.
 ///
