@@ -20,6 +20,7 @@ mod members;
 mod new;
 mod output;
 mod pairs;
+mod publish;
 mod push;
 mod runs;
 mod secrets;
@@ -114,7 +115,15 @@ enum Command {
     /// Pushes a flow's next version, or installs a connector; builds it first when given a crate.
     Push(push::Push),
     /// Publishes a version of a flow, from the next request on.
-    Publish(flows::PublishVersion),
+    Publish(publish::PublishVersion),
+    /// Publishes in one environment what is published in another.
+    Promote(publish::PromoteVersion),
+    /// Publishes again what was published before.
+    Rollback(publish::RollBack),
+    /// Publishes nothing any more in an environment.
+    Unpublish(publish::UnpublishVersion),
+    /// Compares two versions of a flow, or what is published in two environments.
+    Diff(publish::Diff),
     /// Run Once: runs a flow with an event, published or not.
     Run(runs::RunOnce),
     /// Lists runs, or shows one with its steps.
@@ -179,6 +188,10 @@ impl Cli {
             Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
             Command::Push(push) => push.run(&Context::new(self.global)?).await,
             Command::Publish(publish) => publish.run(&Context::new(self.global)?).await,
+            Command::Promote(promote) => promote.run(&Context::new(self.global)?).await,
+            Command::Rollback(rollback) => rollback.run(&Context::new(self.global)?).await,
+            Command::Unpublish(unpublish) => unpublish.run(&Context::new(self.global)?).await,
+            Command::Diff(diff) => diff.run(&Context::new(self.global)?).await,
             Command::Run(run) => run.run(&Context::new(self.global)?).await,
             Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
             Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
@@ -246,6 +259,16 @@ mod tests {
             "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate push . --flow my-flow --note first",
             "headgate publish my-flow --version 2 --env test",
+            "headgate promote my-flow test production",
+            "headgate rollback my-flow --to 2 --env test",
+            "headgate unpublish my-flow --env test",
+            "headgate diff my-flow",
+            "headgate diff my-flow 1 production",
+            "headgate flows update my-flow --name other --description Orders",
+            "headgate flows delete my-flow --force",
+            "headgate flows versions my-flow --before 7 --limit 5",
+            "headgate flows version my-flow 7",
+            "headgate flows publications my-flow --env test",
             "headgate run my-flow --event {} --env test --version 2",
             "headgate runs --flow my-flow --limit 5",
             "headgate logs --flow my-flow --follow",

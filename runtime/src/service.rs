@@ -269,6 +269,7 @@ impl Service {
         let setup_token = service.prepare_set_up().await?;
         tokio::spawn(keep_history_short(service.clone()));
         tokio::spawn(keep_logins(service.clone()));
+        tokio::spawn(service.clone().keep_shelf_tidy());
         tokio::spawn(service.limits.clone().tend(service.clock.clone(), service.stopping.clone()));
         service.background.spawn(service.clone().keep_usage_written());
         service.background.spawn(service.clone().keep_idempotency_short());

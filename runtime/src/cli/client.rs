@@ -109,6 +109,11 @@ impl Client {
         self.answer(self.request(Method::DELETE, self.url(path))).await.map(drop)
     }
 
+    /// [`Self::delete`] with query parameters; those without a value are left out.
+    pub(super) async fn delete_with(&self, path: &[&str], query: &[(&str, Option<String>)]) -> Result<(), CliError> {
+        self.answer(self.request(Method::DELETE, with_query(self.url(path), query))).await.map(drop)
+    }
+
     /// Posts without a body, where nothing is answered.
     pub(super) async fn post_only(&self, path: &[&str]) -> Result<(), CliError> {
         self.answer(self.request(Method::POST, self.url(path))).await.map(drop)

@@ -1,5 +1,7 @@
 //! `headgate push`
 
+mod source;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use crate::cli::{CliError, Context, connectors};
 use crate::domain::id::Name;
 use crate::http::flows::{FlowView, NewFlow, VersionView};
 use crate::wasm::{Inspection, World};
+use source::Revision;
 
 /// Pushes a flow's next version, or installs a connector.
 #[derive(Debug, Args)]
@@ -26,6 +29,9 @@ pub(super) struct Push {
     /// What to remember of this version.
     #[arg(long, default_value = "")]
     note: String,
+    /// The revision of the source; of a crate in a git repository the commit, when absent.
+    #[arg(long)]
+    revision: Option<String>,
 }
 
 /// A component's bytes, and what they are.
@@ -41,6 +47,8 @@ pub(super) struct Component {
 struct Pushed {
     flow: FlowView,
     version: VersionView,
+    /// Whether this push made it: the newest version is not made a second time.
+    is_new: bool,
 }
 
 impl Push {
@@ -51,7 +59,13 @@ impl Push {
         match component.inspection.world {
             Some(World::Flow) => {
                 let name = self.flow.unwrap_or(component.name);
-                let pushed = push(context, &name, &self.note, component.bytes).await?;
+                // Where a component's file lies says nothing about what it was built from.
+                let found = if self.path.is_dir() { source::revision(&self.path).await } else { None };
+                let source = match (self.revision, found) {
+                    (Some(commit), _) => Some(Revision { commit, dirty: false }),
+                    (None, found) => found,
+                };
+                let pushed = push(context, &name, &self.note, source, component.bytes).await?;
                 context.output.show(&pushed, show)
             }
             Some(World::Connector) if self.flow.is_some() => Err(CliError::Usage(format!(
@@ -85,7 +99,13 @@ pub(super) fn read(path: &Path, name: String) -> Result<Component, CliError> {
     Ok(Component { name, bytes, inspection })
 }
 
-async fn push(context: &Context, flow: &str, note: &str, bytes: Bytes) -> Result<Pushed, CliError> {
+async fn push(
+    context: &Context,
+    flow: &str,
+    note: &str,
+    source: Option<Revision>,
+    bytes: Bytes,
+) -> Result<Pushed, CliError> {
     let group = context.group()?;
     let flow = match context.client.get::<FlowView>(&["groups", group, "flows", flow]).await {
         Ok(flow) => flow,
@@ -97,17 +117,22 @@ async fn push(context: &Context, flow: &str, note: &str, bytes: Bytes) -> Result
     };
     let path = ["groups", group, "flows", flow.id.as_str(), "versions"];
     let note = (!note.is_empty()).then(|| note.to_owned());
-    let version = context.client.put_module(&path, &[("note", note)], bytes).await?;
-    Ok(Pushed { flow, version })
+    let dirty = source.as_ref().map(|source| source.dirty.to_string());
+    let revision = source.map(|source| source.commit);
+    let query = [("note", note), ("revision", revision), ("dirty", dirty)];
+    let version: VersionView = context.client.put_module(&path, &query, bytes).await?;
+    let is_new = version.version > flow.latest;
+    Ok(Pushed { flow, version, is_new })
 }
 
 fn show(pushed: &Pushed) -> String {
-    let Pushed { flow, version } = pushed;
+    let Pushed { flow, version, is_new } = pushed;
     let facts = facts([
         ("flow", flow.name.to_string()),
         ("version", version.version.to_string()),
         ("digest", version.digest.clone()),
         ("size", size(version.size)),
     ]);
-    format!("{facts}\n\nPublish it with `headgate publish {} --env test`", flow.name)
+    let known = if *is_new { "" } else { "The newest version is this module already; no other was made. " };
+    format!("{facts}\n\n{known}Publish it with `headgate publish {} --env test`", flow.name)
 }

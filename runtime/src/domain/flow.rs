@@ -1,11 +1,15 @@
 //! Flows, their versions, and what is published where.
 
+pub mod diff;
+pub mod publication;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::audit::AuditActor;
 use crate::domain::digest::ModuleDigest;
 use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
 use crate::domain::trigger::{HttpSettings, HttpTrigger};
@@ -27,6 +31,9 @@ pub struct Flow {
     /// What is published in which environment.
     #[serde(default)]
     pub published: BTreeMap<Environment, Publication>,
+    /// The number of the newest entry of each environment's history of publications.
+    #[serde(default)]
+    pub history: BTreeMap<Environment, u32>,
     /// Which connection each slot is bound to, by environment.
     #[serde(default)]
     pub slots: BTreeMap<Environment, BTreeMap<Slot, ConnectionId>>,
@@ -58,7 +65,7 @@ pub struct Publication {
 }
 
 /// One pushed version. It never changes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowVersion {
     /// Of which flow.
     pub flow: FlowId,
@@ -73,6 +80,39 @@ pub struct FlowVersion {
     pub note: String,
     /// When it was pushed.
     pub created: Timestamp,
+    /// Who pushed it; absent for versions of earlier servers.
+    #[serde(default)]
+    pub author: Option<AuditActor>,
+    /// What it was built from, if its author said.
+    #[serde(default)]
+    pub source: Option<SourceRevision>,
+    /// The interfaces it imports, with versions; empty for versions of earlier servers.
+    #[serde(default)]
+    pub imports: Vec<String>,
+}
+
+/// The state of the source that a version was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SourceRevision {
+    /// The revision, such as a commit's hash.
+    #[schema(example = "4f1c2a9d0b7e4c55a1e2f3a4b5c6d7e8f9a0b1c2")]
+    pub revision: String,
+    /// Whether there were changes that the revision does not have.
+    pub dirty: bool,
+}
+
+/// Letters and digits of a revision at most: two SHA-256 hashes.
+const MAX_REVISION: usize = 128;
+
+impl SourceRevision {
+    /// Says what a revision is like, where this is none.
+    pub fn check(&self) -> Result<(), String> {
+        let is_good = |c: char| c.is_ascii_graphic();
+        if (1..=MAX_REVISION).contains(&self.revision.len()) && self.revision.chars().all(is_good) {
+            return Ok(());
+        }
+        Err(format!("A source revision has 1 to {MAX_REVISION} letters, digits and signs, without spaces"))
+    }
 }
 
 impl Flow {

@@ -276,6 +276,11 @@ actions! {
     CreateFlow "flow.create": EDITOR, Some(Scope::FlowsWrite);
     PushVersion "flow.push": EDITOR, Some(Scope::FlowsWrite);
     Publish "flow.publish": EDITOR, Some(Scope::FlowsWrite);
+    Promote "flow.promote": EDITOR, Some(Scope::FlowsWrite);
+    RollBack "flow.rollback": EDITOR, Some(Scope::FlowsWrite);
+    Unpublish "flow.unpublish": EDITOR, Some(Scope::FlowsWrite);
+    UpdateFlow "flow.update": EDITOR, Some(Scope::FlowsWrite);
+    DeleteFlow "flow.delete": EDITOR, Some(Scope::FlowsWrite);
     BindSlot "flow.bind": EDITOR, Some(Scope::ConnectionsWrite);
     RunOnce "flow.run-once": EDITOR, Some(Scope::FlowsExecute);
 

@@ -15,6 +15,7 @@ use crate::domain::run::Failure;
 use crate::http::limits;
 use crate::service::error::ServiceError;
 use crate::service::idempotency::IdempotencyError;
+use crate::service::flows::Missing;
 use crate::service::limits::LimitKind;
 
 /// The header that names the run a response came from.
@@ -211,6 +212,14 @@ impl From<ServiceError> for Problem {
                     "cause": unusable.cause,
                     "remedy": unusable.remedy,
                 }));
+                problem
+            }
+            ServiceError::NotPublishable(not) => {
+                let mut problem = Self::new(StatusCode::CONFLICT, "not_publishable", message);
+                let missing = not.missing.iter().map(|Missing { slot, method, cause, remedy }| {
+                    json!({"slot": slot, "method": method, "cause": cause, "remedy": remedy})
+                });
+                problem.body.details = Some(json!({ "missing": missing.collect::<Vec<_>>() }));
                 problem
             }
             ServiceError::Flow { run, failure, timed_out, refused } => {

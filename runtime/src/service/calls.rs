@@ -20,6 +20,7 @@ use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::service::oauth::OauthError;
 use crate::service::queue::Journal;
+use crate::service::shelf::ReadyFlow;
 use crate::wasm::egress::Renewal;
 use crate::wasm::{CallError, Connections, GuestError, LogLevel, LogSource, RunLog, RunScope, SlotHandle};
 
@@ -90,6 +91,7 @@ pub(super) struct RunCalls {
     service: Arc<Service>,
     flow: Arc<Flow>,
     environment: Environment,
+    ready: Arc<ReadyFlow>,
     journal: Journal,
     opened: Mutex<Vec<Arc<Opened>>>,
     steps: Mutex<Steps>,
@@ -98,9 +100,15 @@ pub(super) struct RunCalls {
 }
 
 impl RunCalls {
-    pub(super) fn new(service: Arc<Service>, flow: Arc<Flow>, environment: Environment, journal: Journal) -> Arc<Self> {
+    pub(super) fn new(
+        service: Arc<Service>,
+        flow: Arc<Flow>,
+        environment: Environment,
+        ready: Arc<ReadyFlow>,
+        journal: Journal,
+    ) -> Arc<Self> {
         let (opened, steps, refused) = Default::default();
-        Arc::new(Self { service, flow, environment, journal, opened, steps, refused })
+        Arc::new(Self { service, flow, environment, ready, journal, opened, steps, refused })
     }
 
     /// Whether the server refused the flow a connection by this code.
@@ -255,6 +263,15 @@ impl RunCalls {
 
 impl Connections for RunCalls {
     fn open(&self, slot: &str) -> Result<SlotHandle, GuestError> {
+        if let Some(declared) = &self.ready.slots
+            && !declared.contains(slot)
+        {
+            let message = format!(
+                "the flow \"{0}\" opens the slot \"{slot}\", which it does not declare; declare it: #[headgate_sdk::flow(slots({slot}: ...))], and push the flow again",
+                self.flow.name
+            );
+            return Err(self.refuse(GuestError::lasting("slot_undeclared", message)));
+        }
         let catalog = self.service.catalog();
         let bound = self.flow.bound(&self.environment, slot).and_then(|id| catalog.connections.get(id));
         // The binding was checked when it was made; what it leads to is checked again where it counts.

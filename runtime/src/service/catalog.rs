@@ -15,6 +15,7 @@ use crate::domain::api_key::ApiKey;
 use crate::domain::app_registration::AppRegistration;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
+use crate::domain::digest::ModuleDigest;
 use crate::domain::flow::Flow;
 use crate::domain::group::{Group, HostName};
 use crate::domain::id::{
@@ -60,6 +61,8 @@ pub struct Catalog {
     flow_names: HashMap<(GroupId, Name), FlowId>,
     /// Groups by host name.
     hosts: HashMap<HostName, GroupId>,
+    /// How often each module is published: in how many environments of how many flows.
+    published: HashMap<ModuleDigest, usize>,
     /// Users by address.
     emails: HashMap<Email, UserId>,
     /// Members by group and user.
@@ -94,6 +97,11 @@ impl Catalog {
             Err(_) => self.flow_names.get(&(group.clone(), id_or_name.parse().ok()?))?.clone(),
         };
         self.flows.get(&id).filter(|flow| flow.group == *group)
+    }
+
+    /// Whether a module is published anywhere.
+    pub fn is_published(&self, digest: &ModuleDigest) -> bool {
+        self.published.contains_key(digest)
     }
 
     /// The connector of a name that a group's connections use.
@@ -153,10 +161,7 @@ impl Catalog {
             Record::AppRegistration(registration) => {
                 self.app_registrations.insert(registration.id.clone(), registration).map(Record::AppRegistration)
             }
-            Record::Flow(flow) => {
-                self.flow_names.insert((flow.group.clone(), flow.name.clone()), flow.id.clone());
-                self.flows.insert(flow.id.clone(), flow).map(Record::Flow)
-            }
+            Record::Flow(flow) => self.put_flow(flow).map(Record::Flow),
             Record::Trigger(trigger) => {
                 self.flow_triggers.insert((trigger.flow.clone(), trigger.id.clone()));
                 self.paths.put(&trigger);
@@ -193,6 +198,20 @@ impl Catalog {
         old
     }
 
+    fn put_flow(&mut self, flow: Arc<Flow>) -> Option<Arc<Flow>> {
+        self.count_published(&flow, 1);
+        let old = self.flows.insert(flow.id.clone(), flow.clone());
+        if let Some(old) = &old {
+            self.count_published(old, -1);
+            self.flow_names.remove(&(old.group.clone(), old.name.clone()));
+        self.flow_names.insert((flow.group.clone(), flow.name.clone()), flow.id.clone());
+    fn count_published(&mut self, flow: &Flow, times: isize) {
+        for publication in flow.published.values() {
+            let before = self.published.get(&publication.digest).copied().unwrap_or_default();
+            match before.saturating_add_signed(times) {
+                0 => self.published.remove(&publication.digest),
+                count => self.published.insert(publication.digest, count),
+            };
     /// Keys share the texts they have in common: their group's name and their environment's.
     fn put_key(&mut self, mut key: Arc<ApiKey>) -> Option<Arc<ApiKey>> {
         if let (Some(group), Some(key)) = (self.groups.get(&key.group), Arc::get_mut(&mut key)) {
@@ -218,7 +237,9 @@ impl Catalog {
             Record::AppRegistration(registration) => drop(self.app_registrations.remove(&registration.id)),
             Record::Flow(flow) => {
                 self.flow_names.remove(&(flow.group.clone(), flow.name.clone()));
-                self.flows.remove(&flow.id);
+                if let Some(flow) = self.flows.remove(&flow.id) {
+                    self.count_published(&flow, -1);
+                }
             }
             Record::Trigger(trigger) => {
                 self.routes.remove(&trigger.routing_key);

@@ -16,6 +16,7 @@ use crate::domain::user::LoginError;
 use crate::service::connections::Unusable;
 use crate::service::connections::authorize::AuthorizationError;
 use crate::service::idempotency::IdempotencyError;
+use crate::service::flows::NotPublishable;
 use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
@@ -103,6 +104,9 @@ pub enum ServiceError {
         .0.connection.name, .0.slot, .0.cause, .0.remedy
     )]
     ConnectionUnusable(Box<Unusable>),
+    /// A version needs what is not there, so that it is not published.
+    #[error("{0}")]
+    NotPublishable(Box<NotPublishable>),
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
     Flow {

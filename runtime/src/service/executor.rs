@@ -141,8 +141,8 @@ impl Service {
         timeout: Duration,
         journal: Journal,
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
-        let module = self.flow_module(&run.digest).await?;
-        let calls = RunCalls::new(self.clone(), flow, run.environment.clone(), journal);
+        let ready = self.flow_module(&run.digest).await?;
+        let calls = RunCalls::new(self.clone(), flow, run.environment.clone(), ready.clone(), journal);
         let info = RunInfo {
             id: run.id,
             attempt: run.attempt,
@@ -153,7 +153,7 @@ impl Service {
         let scope = self.wasm.scope(info, Some(timeout), calls.clone());
         run.started = Some(self.now());
         let clock = Instant::now();
-        let result = self.wasm.run_flow(&module, event, &scope).await;
+        let result = self.wasm.run_flow(&ready.module, event, &scope).await;
         if let Err(CallError::Overloaded { retry_after }) = result {
             return Err(ServiceError::Overloaded { what: "All instances are busy", retry_after });
         }

@@ -1,11 +1,14 @@
-//! Flows: pushing versions, publishing them, binding their slots.
+//! Flows: making and changing them, binding their slots.
+
+mod changes;
+mod checks;
+mod publish;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::domain::flow::{ExecuteTrigger, Flow, FlowVersion, Publication};
+use crate::domain::flow::{ExecuteTrigger, Flow};
 use crate::domain::id::{ConnectionId, Environment, FlowId, GroupId, Name, Slot, TriggerId};
 use crate::domain::permission::Action;
 use crate::domain::secret::random_text;
@@ -16,11 +19,13 @@ use crate::service::catalog::Catalog;
 use crate::service::check_description;
 use crate::service::connections::{self, NewConnection};
 use crate::service::error::ServiceError;
-use crate::service::record::{Record, decode, encode};
+use crate::service::record::Record;
 use crate::service::vault::random;
 
-/// Versions listed at most.
-const LISTED_VERSIONS: usize = 1000;
+pub use changes::FlowChange;
+pub use checks::{Missing, NotPublishable};
+pub use publish::{MAX_ENTRIES_LISTED, Published};
+pub use versions::{Compared, MAX_LISTED, NewVersion, Pushed, VersionName};
 
 impl Service {
     /// A group's flows, by name.
@@ -75,6 +80,7 @@ impl Service {
             description,
             latest: 0,
             published: BTreeMap::new(),
+            history: BTreeMap::new(),
             slots: BTreeMap::new(),
             execute: ExecuteTrigger {
                 id: TriggerId::from_random(&random_text(20, random))?,
@@ -85,68 +91,6 @@ impl Service {
         });
         edit.put(Record::Flow(flow.clone()));
         edit.save().await?;
-        Ok(flow)
-    }
-
-    /// Takes a module in as the flow's next version. It is checked and compiled first; nothing that runs changes.
-    pub async fn push_version(
-        self: &Arc<Self>,
-        actor: &Actor,
-        group: &GroupId,
-        flow: &str,
-        bytes: Bytes,
-        note: String,
-    ) -> Result<FlowVersion, ServiceError> {
-        self.flow_for(actor, group, flow, Action::PushVersion)?;
-        self.admit_flow(&bytes).await?;
-        let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
-        let mut edit = self.edit(actor, group, Action::PushVersion).await?;
-        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
-        flow.latest += 1;
-        let version = FlowVersion {
-            flow: flow.id.clone(),
-            version: flow.latest,
-            digest,
-            size: bytes.len() as u64,
-            note,
-            created: self.now(),
-        };
-        edit.put_beside(version_key(&flow, version.version), encode(&version));
-        edit.put(Record::Flow(Arc::new(flow)));
-        edit.save().await?;
-        Ok(version)
-    }
-
-    /// A flow's versions, newest first.
-    pub fn list_versions(&self, actor: &Actor, group: &GroupId, flow: &str) -> Result<Vec<FlowVersion>, ServiceError> {
-        let flow = self.get_flow(actor, group, flow)?;
-        let doing = "reading a flow's versions";
-        let prefix = format!("flow-version/{}/{}/", flow.group, flow.id);
-        let records = self.store.scan(&prefix, None, LISTED_VERSIONS).map_err(ServiceError::internal(doing))?;
-        records.iter().rev().map(|(_, record)| decode(&record.value)).collect()
-    }
-
-    /// Publishes a version, the newest when none is named, in an environment: the next request there runs it, running ones end on the old one.
-    pub async fn publish(
-        self: &Arc<Self>,
-        actor: &Actor,
-        group: &GroupId,
-        flow: &str,
-        version: Option<u32>,
-        environment: Environment,
-    ) -> Result<Arc<Flow>, ServiceError> {
-        let found = self.flow_for(actor, group, flow, Action::Publish)?;
-        let version = self.find_version(&found, version.unwrap_or(found.latest))?;
-        self.check_environment(group, &environment)?;
-        actor.authorise_environment(&environment)?;
-        self.flow_module(&version.digest).await?;
-        let mut edit = self.edit(actor, group, Action::Publish).await?;
-        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
-        flow.published.insert(environment, Publication { version: version.version, digest: version.digest });
-        let flow = Arc::new(flow);
-        edit.put(Record::Flow(flow.clone()));
-        edit.save().await?;
-        self.tidy_shelf();
         Ok(flow)
     }
 
@@ -207,17 +151,36 @@ impl Service {
         edit.save().await?;
         Ok(flow)
     }
+}
 
-    /// One version of a flow.
-    pub(super) fn find_version(&self, flow: &Flow, version: u32) -> Result<FlowVersion, ServiceError> {
-        let record = self.store.get(&version_key(flow, version));
-        let record = record.map_err(ServiceError::internal("reading a version"))?;
-        decode(&record.ok_or(ServiceError::NotFound { what: "Version" })?.value)
-    }
+// Where what belongs to a flow lies beside it in the store.
+
+fn version_prefix(flow: &Flow) -> String {
+    format!("flow-version/{}/{}/", flow.group, flow.id)
 }
 
 fn version_key(flow: &Flow, version: u32) -> String {
-    format!("flow-version/{}/{}/{version:010}", flow.group, flow.id)
+    format!("{}{version:010}", version_prefix(flow))
+}
+
+fn manifest_prefix(flow: &Flow) -> String {
+    format!("flow-manifest/{}/{}/", flow.group, flow.id)
+}
+
+fn manifest_key(flow: &Flow, version: u32) -> String {
+    format!("{}{version:010}", manifest_prefix(flow))
+}
+
+fn history_prefix(flow: &Flow) -> String {
+    format!("flow-publication/{}/{}/", flow.group, flow.id)
+}
+
+fn entry_prefix(flow: &Flow, environment: &Environment) -> String {
+    format!("{}{environment}/", history_prefix(flow))
+}
+
+fn entry_key(flow: &Flow, environment: &Environment, number: u32) -> String {
+    format!("{}{number:010}", entry_prefix(flow, environment))
 }
 
 /// A group's flow, by its id or its name.

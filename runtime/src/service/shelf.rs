@@ -1,33 +1,168 @@
 //! Modules that are ready to run, by digest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use headgate_manifest::FlowManifest;
+use jiff::Timestamp;
 
 use crate::domain::digest::ModuleDigest;
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::wasm::{ConnectorModule, FlowModule};
 
-/// Ready modules. What nobody refers to any more is dropped by `Service::tidy_shelf`; a run that still uses it holds it.
-#[derive(Default)]
-pub struct Shelf {
-    flows: RwLock<HashMap<ModuleDigest, Arc<FlowModule>>>,
-    connectors: RwLock<HashMap<ModuleDigest, Arc<ConnectorModule>>>,
+/// Flows kept ready though they are published nowhere: drafts that are tried, and what was replaced a moment ago, for
+/// the runs that are queued for it and for its rollback. The one unused for longest makes place.
+const MAX_UNPUBLISHED: usize = 16;
+/// How long such a flow is kept after its last use.
+const UNPUBLISHED_FOR: Duration = Duration::from_secs(5 * 60);
+/// How often those are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Modules made ready at a time when the server starts: reading them waits for the disk, preparing them computes.
+const LOADED_AT_ONCE: usize = 8;
+const POISONED: &str = "no holder of the shelf panics";
+
+/// A flow's module, ready to run.
+pub(super) struct ReadyFlow {
+    /// The module.
+    pub(super) module: Arc<FlowModule>,
+    /// The slots it may open; any where it does not say.
+    pub(super) slots: Option<BTreeSet<String>>,
+    alive: Arc<AtomicUsize>,
 }
 
-const POISONED: &str = "no holder of the shelf panics";
+impl Drop for ReadyFlow {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Ready modules. What is let go of here lives on in the runs that still use it.
+#[derive(Default)]
+pub struct Shelf {
+    flows: RwLock<Flows>,
+    connectors: RwLock<HashMap<ModuleDigest, Arc<ConnectorModule>>>,
+    /// Flows that are ready or still in use.
+    alive: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Flows {
+    published: HashMap<ModuleDigest, Arc<ReadyFlow>>,
+    unpublished: HashMap<ModuleDigest, Unpublished>,
+}
+
+struct Unpublished {
+    flow: Arc<ReadyFlow>,
+    used: Timestamp,
+}
+
+/// How many flows' modules there are in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShelfFigures {
+    /// Those that are published somewhere.
+    pub published: usize,
+    /// Those that are kept ready though they are not.
+    pub unpublished: usize,
+    /// All that exist, with those that only running flows hold.
+    pub alive: usize,
+}
+
+impl Flows {
+    fn keep_unpublished(&mut self, digest: ModuleDigest, flow: Arc<ReadyFlow>, now: Timestamp) {
+        self.unpublished.insert(digest, Unpublished { flow, used: now });
+        if self.unpublished.len() > MAX_UNPUBLISHED {
+            let oldest = self.unpublished.iter().min_by_key(|(_, kept)| kept.used).map(|(digest, _)| *digest);
+            oldest.and_then(|digest| self.unpublished.remove(&digest));
+        }
+    }
+}
 
 impl Service {
     /// A flow's module, made ready when it is not.
-    pub(super) async fn flow_module(&self, digest: &ModuleDigest) -> Result<Arc<FlowModule>, ServiceError> {
-        if let Some(module) = self.shelf.flows.read().expect(POISONED).get(digest) {
-            return Ok(module.clone());
+    pub(super) async fn flow_module(&self, digest: &ModuleDigest) -> Result<Arc<ReadyFlow>, ServiceError> {
+        if let Some(flow) = self.shelf.flows.read().expect(POISONED).published.get(digest) {
+            return Ok(flow.clone());
+        }
+        if let Some(kept) = self.shelf.flows.write().expect(POISONED).unpublished.get_mut(digest) {
+            kept.used = self.now();
+            return Ok(kept.flow.clone());
         }
         let module = self.wasm.load_flow(&self.module_bytes(digest).await?).await?;
-        self.shelf.flows.write().expect(POISONED).insert(*digest, module.clone());
-        Ok(module)
+        let manifest = self.wasm.describe_flow(&module).await.unwrap_or_else(|error| {
+            // It said so when it was pushed; that it runs counts for more than that its slots are checked.
+            tracing::warn!(%digest, error = &error as &dyn std::error::Error, "a flow does not describe itself any more; it may open any slot");
+            FlowManifest::default()
+        });
+        let flow = self.ready(module, &manifest);
+        self.shelve(*digest, flow.clone());
+        Ok(flow)
+    }
+
+    /// A module that was loaded, ready to run.
+    pub(super) fn ready(&self, module: Arc<FlowModule>, manifest: &FlowManifest) -> Arc<ReadyFlow> {
+        let slots = manifest.slots.as_ref();
+        let slots = slots.map(|slots| slots.iter().map(|slot| slot.name.clone()).collect());
+        self.shelf.alive.fetch_add(1, Ordering::Relaxed);
+        Arc::new(ReadyFlow { module, slots, alive: self.shelf.alive.clone() })
+    }
+
+    /// Puts a module where it belongs.
+    pub(super) fn shelve(&self, digest: ModuleDigest, flow: Arc<ReadyFlow>) {
+        let mut flows = self.shelf.flows.write().expect(POISONED);
+        if self.catalog.load().is_published(&digest) {
+            flows.unpublished.remove(&digest);
+            flows.published.insert(digest, flow);
+        } else {
+            flows.keep_unpublished(digest, flow, self.now());
+        }
+    }
+
+    /// Takes modules from among the published ones that are published no more.
+    ///
+    /// The catalog is read under the shelf's lock: whoever comes last sees the newest one.
+    pub(super) fn settle_on_shelf(&self, digests: impl IntoIterator<Item = ModuleDigest>) {
+        let mut flows = self.shelf.flows.write().expect(POISONED);
+        let catalog = self.catalog.load();
+        for digest in digests {
+            if !catalog.is_published(&digest)
+                && let Some(flow) = flows.published.remove(&digest)
+            {
+                flows.keep_unpublished(digest, flow, self.now());
+            }
+        }
+    }
+
+    /// Lets go of flows that are published nowhere and were not used for a while.
+    fn tidy_unpublished(&self) {
+        let now = self.now();
+        let is_used = |kept: &Unpublished| now.duration_since(kept.used).unsigned_abs() < UNPUBLISHED_FOR;
+        self.shelf.flows.write().expect(POISONED).unpublished.retain(|_, kept| is_used(kept));
+    }
+
+    /// [`Self::tidy_unpublished`], from time to time.
+    pub(super) async fn keep_shelf_tidy(self: Arc<Self>) {
+        while !self.stopping.is_cancelled() {
+            self.tidy_unpublished();
+            tokio::select! {
+                () = tokio::time::sleep(TIDY_EVERY) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// How many flows' modules there are in memory.
+    pub fn shelf_figures(&self) -> ShelfFigures {
+        let flows = self.shelf.flows.read().expect(POISONED);
+        ShelfFigures {
+            published: flows.published.len(),
+            unpublished: flows.unpublished.len(),
+            alive: self.shelf.alive.load(Ordering::Relaxed),
+        }
     }
 
     /// A connector's module, made ready when it is not.
@@ -40,7 +175,7 @@ impl Service {
         Ok(module)
     }
 
-    async fn module_bytes(&self, digest: &ModuleDigest) -> Result<Bytes, ServiceError> {
+    pub(super) async fn module_bytes(&self, digest: &ModuleDigest) -> Result<Bytes, ServiceError> {
         let doing = "reading a module";
         let bytes = self.modules.get(*digest).await.map_err(ServiceError::internal(doing))?;
         bytes.ok_or_else(|| ServiceError::internal(doing)(format!("the file of {digest} is missing")))
@@ -49,13 +184,19 @@ impl Service {
     /// Makes every published module ready, so that the first request after a start waits for none.
     pub(super) async fn load_published(&self) -> Result<(), ServiceError> {
         let catalog = self.catalog();
+        // Once per module: many flows may share one.
+        let mut modules = HashMap::new();
         for flow in catalog.flows.values() {
             for publication in flow.published.values() {
-                if let Err(error) = self.flow_module(&publication.digest).await {
-                    tracing::error!(flow = %flow.name, group = %flow.group, version = publication.version, %error, "a published module cannot be loaded; its flow will answer 500 until it is pushed again");
-                }
+                modules.entry(publication.digest).or_insert((flow, publication.version));
             }
         }
+        let loads = modules.into_iter().map(async |(digest, (flow, version))| {
+            if let Err(error) = self.flow_module(&digest).await {
+                tracing::error!(flow = %flow.name, group = %flow.group, version, %error, "a published module cannot be loaded; its flow will answer 500 until it is pushed again");
+            }
+        });
+        futures::stream::iter(loads).buffer_unordered(LOADED_AT_ONCE).collect::<()>().await;
         for connector in catalog.connectors.values() {
             if let Err(error) = self.connector_module(&connector.digest).await {
                 tracing::error!(connector = %connector.name, group = %connector.group, %error, "a connector's module cannot be loaded; push it again");
@@ -64,13 +205,9 @@ impl Service {
         Ok(())
     }
 
-    /// Lets go of modules that are published nowhere.
+    /// Lets go of connectors' modules that are installed nowhere.
     pub(super) fn tidy_shelf(&self) {
         let catalog = self.catalog();
-        let published = |digest: &ModuleDigest| {
-            catalog.flows.values().any(|flow| flow.published.values().any(|publication| publication.digest == *digest))
-        };
-        self.shelf.flows.write().expect(POISONED).retain(|digest, _| published(digest));
         let installed =
             |digest: &ModuleDigest| catalog.connectors.values().any(|connector| connector.digest == *digest);
         self.shelf.connectors.write().expect(POISONED).retain(|digest, _| installed(digest));

@@ -88,6 +88,8 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), beare
         "registration",
         "spare_registration",
         "server_registration",
+        "version",
+        "spare_flow",
     ];
     let mut things: Things = words.into_iter().map(|word| (word, made_up(word))).collect();
     things.insert("group", "acme".to_owned());

@@ -116,7 +116,14 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/flows/{flow}", Nothing),
     ("GET", "/groups/{group}/flows/{flow}/versions", Nothing),
     ("PUT", "/groups/{group}/flows/{flow}/versions", Module("echo")),
+    ("GET", "/groups/{group}/flows/{flow}/versions/{version}", Nothing),
+    ("GET", "/groups/{group}/flows/{flow}/diff", Nothing),
+    ("PATCH", "/groups/{group}/flows/{flow}", Json(r#"{"description": "changed"}"#)),
     ("POST", "/groups/{group}/flows/{flow}/publish", Json("{}")),
+    ("POST", "/groups/{group}/flows/{flow}/rollback", Json("{}")),
+    ("POST", "/groups/{group}/flows/{flow}/promote", Json(r#"{"from": "production", "to": "test"}"#)),
+    ("POST", "/groups/{group}/flows/{flow}/unpublish", Json(r#"{"environment": "test"}"#)),
+    ("GET", "/groups/{group}/flows/{flow}/publications", Nothing),
     ("PUT", "/groups/{group}/flows/{flow}/slots/{slot}", Json(r#"{"connection": "{connection}"}"#)),
     ("POST", "/groups/{group}/flows/{flow}/run", Json(r#"{"environment": "production"}"#)),
     ("GET", "/groups/{group}/flows/{flow}/triggers", Nothing),
@@ -127,6 +134,7 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/runs", Nothing),
     ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
+    ("DELETE", "/groups/{group}/flows/{spare_flow}", Nothing),
     ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
     ("DELETE", "/groups/{group}/app-registrations/{spare_registration}", Nothing),
     ("DELETE", "/app-registrations/{server_registration}", Nothing),
@@ -173,6 +181,10 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let oauth_connection = text(&app.post(&at("/connections"), oauth).await["id"]);
     let name = format!("flow-of-{group}");
     let flow = text(&app.post(&at("/flows"), json!({ "name": name })).await["id"]);
+    let spare_flow = text(&app.post(&at("/flows"), json!({ "name": "spare" })).await["id"]);
+    // Something to go back to.
+    upload(&at(&format!("/flows/{flow}/versions")), "hash").await;
+    app.post(&at(&format!("/flows/{flow}/publish")), json!({})).await;
     upload(&at(&format!("/flows/{flow}/versions")), "echo").await;
     let key = text(&app.post(&at("/api-keys"), json!({"name": format!("key-of-{group}")})).await["id"]);
     let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
@@ -193,11 +205,12 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     app.post(&at("/members"), json!({"email": member, "role": "viewer"})).await;
     let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
+    let versions = [("version", "1".to_owned()), ("spare_flow", spare_flow)];
     let people = [("member", member), ("stranger", stranger)];
     let alerts = [("alert", alert), ("server_alert", server_alert)];
     let registrations = [("registration", registration), ("spare_registration", spare_registration)];
     let oauth = [("server_registration", server_registration), ("oauth_connection", oauth_connection)];
-    all.into_iter().chain(more).chain(people).chain(alerts).chain(registrations).chain(oauth).collect()
+    all.into_iter().chain(more).chain(versions).chain(people).chain(alerts).chain(registrations).chain(oauth).collect()
 }
 
 /// Ids and names of the right form that nobody has.
@@ -206,7 +219,8 @@ pub(super) fn made_up(word: &str) -> String {
         "key" => "a".repeat(12),
         "connection" | "spare" | "oauth_connection" => format!("con_{}", "a".repeat(20)),
         "registration" | "spare_registration" | "server_registration" => format!("app_{}", "a".repeat(20)),
-        "flow" => format!("flw_{}", "a".repeat(20)),
+        "flow" | "spare_flow" => format!("flw_{}", "a".repeat(20)),
+        "version" => "7".to_owned(),
         "trigger" => format!("trg_{}", "a".repeat(20)),
         "member" | "stranger" => "nobody@example.com".to_owned(),
         "alert" | "server_alert" => format!("alr_{}", "a".repeat(20)),
@@ -296,6 +310,7 @@ pub(super) fn described(document: &Value) -> Vec<String> {
 pub(super) fn described_as((method, path, _): &(&str, &str, Content)) -> String {
     let words = [
         ("{spare}", "{connection}"),
+        ("{spare_flow}", "{flow}"),
         ("{oauth_connection}", "{connection}"),
         ("{spare_registration}", "{registration}"),
         ("{server_registration}", "{registration}"),

@@ -66,7 +66,10 @@ impl Service {
     }
 
     /// Why a connection cannot be used, and what to do.
-    fn trouble(&self, connection: &Connection) -> Result<Option<(String, String)>, ServiceError> {
+    pub(in crate::service) fn trouble(
+        &self,
+        connection: &Connection,
+    ) -> Result<Option<(String, String)>, ServiceError> {
         let id = &connection.id;
         let Some(oauth) = &connection.pins.oauth else {
             let trouble = || {

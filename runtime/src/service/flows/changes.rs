@@ -1,0 +1,108 @@
+//! Changing a flow's name and notes, and deleting it.
+
+use std::sync::Arc;
+
+use crate::domain::flow::Flow;
+use crate::domain::id::{GroupId, Name};
+use crate::domain::permission::Action;
+use crate::service::access::Actor;
+use crate::service::error::ServiceError;
+use crate::service::flows::{find, history_prefix, manifest_prefix, version_prefix};
+use crate::service::record::Record;
+use crate::service::{Service, check_description};
+
+/// Records read at a time.
+const PAGE: usize = 1000;
+
+/// What is to change about a flow; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct FlowChange {
+    /// Its name.
+    pub name: Option<Name>,
+    /// Its notes.
+    pub description: Option<String>,
+}
+
+impl Service {
+    /// Changes a flow's name or notes. Its id, its triggers and what is published stay.
+    pub async fn update_flow(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        change: FlowChange,
+    ) -> Result<Arc<Flow>, ServiceError> {
+        let FlowChange { name, description } = change;
+        check_description(description.as_deref().unwrap_or_default())?;
+        self.flow_for(actor, group, flow, Action::UpdateFlow)?;
+        let mut edit = self.edit(actor, group, Action::UpdateFlow).await?;
+        let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
+        if let Some(name) = name {
+            let other = edit.catalog().flow(group, name.as_str());
+            if other.is_some_and(|other| other.id != flow.id) {
+                let message = format!("A flow named \"{name}\" exists already. Choose another name");
+                return Err(ServiceError::Conflict(message));
+            }
+            flow.name = name;
+        }
+        flow.description = description.unwrap_or(flow.description);
+        let flow = Arc::new(flow);
+        edit.put(Record::Flow(flow.clone()));
+        edit.save().await?;
+        Ok(flow)
+    }
+
+    /// Deletes a flow with its triggers and versions. One that is published or has triggers is deleted only by `force`.
+    ///
+    /// Runs that are queued for it end as `flow_deleted`; its history of runs stays.
+    pub async fn delete_flow(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: &GroupId,
+        flow: &str,
+        force: bool,
+    ) -> Result<(), ServiceError> {
+        let found = self.flow_for(actor, group, flow, Action::DeleteFlow)?;
+        for environment in found.published.keys() {
+            actor.authorise_environment(environment)?;
+        }
+        let mut edit = self.edit(actor, group, Action::DeleteFlow).await?;
+        let flow = find(edit.catalog(), group, found.id.as_str())?;
+        let triggers: Vec<_> = edit.catalog().triggers_of(&flow.id).cloned().collect();
+        if !force && !(flow.published.is_empty() && triggers.is_empty()) {
+            let places: Vec<_> = flow.published.keys().map(ToString::to_string).collect();
+            let published = if places.is_empty() { "nowhere".to_owned() } else { format!("in {}", places.join(", ")) };
+            let message = format!(
+                "\"{0}\" is published {published} and has {1} triggers. To delete all of it: headgate flows delete {0} --force",
+                flow.name,
+                triggers.len()
+            );
+            return Err(ServiceError::Conflict(message));
+        }
+        for trigger in triggers {
+            edit.remove(&Record::Trigger(trigger));
+        }
+        // Nothing is added to them meanwhile: that would be another edit.
+        for prefix in [version_prefix(&flow), manifest_prefix(&flow), history_prefix(&flow)] {
+            for key in self.keys_below(&prefix)? {
+                edit.remove_beside(&key);
+            }
+        }
+        edit.remove(&Record::Flow(flow.clone()));
+        edit.save().await?;
+        self.settle_on_shelf(flow.published.values().map(|publication| publication.digest));
+        Ok(())
+    }
+
+    fn keys_below(&self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let page = self.store.scan(prefix, keys.last().map(String::as_str), PAGE);
+            let page = page.map_err(ServiceError::internal("reading what belongs to a flow"))?;
+            if page.is_empty() {
+                return Ok(keys);
+            }
+            keys.extend(page.into_iter().map(|(key, _)| key));
+        }
+    }
+}
