@@ -72,7 +72,9 @@ impl Push {
                 "{} is a connector, not a flow. Leave --flow out to install it",
                 self.path.display()
             ))),
-            Some(World::Connector) => connectors::install(context, component.bytes).await,
+            Some(World::Connector) => {
+                connectors::install(context, connectors::Owner::default(), component.bytes, false).await
+            }
             None => Err(CliError::Usage(format!(
                 "{} is neither a flow nor a connector: it exports neither headgate:runtime/handler nor headgate:runtime/methods. Begin with `headgate new flow NAME`",
                 self.path.display()

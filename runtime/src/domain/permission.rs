@@ -250,6 +250,14 @@ actions! {
     ListConnectors "connector.list": VIEWER, Some(Scope::ConnectionsRead);
     GetConnector "connector.get": VIEWER, Some(Scope::ConnectionsRead);
     InstallConnector "connector.install": EDITOR, Some(Scope::FlowsWrite);
+    RollBackConnector "connector.rollback": EDITOR, Some(Scope::FlowsWrite);
+    ForceConnector "connector.force": EDITOR, Some(Scope::FlowsWrite);
+    RemoveConnector "connector.remove": EDITOR, Some(Scope::FlowsWrite);
+    ListServerConnectors "connector.list-server": Need::Operator, None;
+    InstallServerConnector "connector.install-server": Need::Operator, None;
+    RollBackServerConnector "connector.rollback-server": Need::Operator, None;
+    ForceServerConnector "connector.force-server": Need::Operator, None;
+    RemoveServerConnector "connector.remove-server": Need::Operator, None;
 
     ListConnections "connection.list": VIEWER, Some(Scope::ConnectionsRead);
     GetConnection "connection.get": VIEWER, Some(Scope::ConnectionsRead);

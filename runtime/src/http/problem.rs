@@ -220,6 +220,9 @@ impl From<ServiceError> for Problem {
                     json!({"slot": slot, "method": method, "cause": cause, "remedy": remedy})
                 });
                 problem.body.details = Some(json!({ "missing": missing.collect::<Vec<_>>() }));
+            ServiceError::Incompatible(found) => {
+                let mut problem = Self::new(StatusCode::CONFLICT, "connector_incompatible", message);
+                problem.body.details = Some(json!({"breaks": found.breaks, "warnings": found.warnings}));
                 problem
             }
             ServiceError::Flow { run, failure, timed_out, refused } => {

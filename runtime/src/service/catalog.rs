@@ -37,8 +37,8 @@ pub struct Catalog {
     pub groups: Map<GroupId, Group>,
     /// API keys by their public part, and by group and name.
     pub api_keys: ApiKeys,
-    /// Connectors by group and name.
-    pub connectors: Map<(GroupId, ConnectorName), Connector>,
+    /// Connectors by where they are installed and name: in a group, or on the server.
+    pub connectors: Map<(Option<GroupId>, ConnectorName), Connector>,
     /// Connections by id.
     pub connections: Map<ConnectionId, Connection>,
     /// App registrations by id.
@@ -105,8 +105,14 @@ impl Catalog {
     }
 
     /// The connector of a name that a group's connections use.
+    /// The connector of a name that a group's connections use: its own, or else the server's.
     pub fn connector(&self, group: &GroupId, name: &ConnectorName) -> Option<&Arc<Connector>> {
-        self.connectors.get(&(group.clone(), name.clone()))
+        self.installed(Some(group), name).or_else(|| self.installed(None, name))
+    }
+
+    /// The connector of a name that is installed in a group, or on the server.
+    pub fn installed(&self, group: Option<&GroupId>, name: &ConnectorName) -> Option<&Arc<Connector>> {
+        self.connectors.get(&(group.cloned(), name.clone()))
     }
 
     /// A group's API keys, by name.

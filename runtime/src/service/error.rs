@@ -17,6 +17,7 @@ use crate::service::connections::Unusable;
 use crate::service::connections::authorize::AuthorizationError;
 use crate::service::idempotency::IdempotencyError;
 use crate::service::flows::NotPublishable;
+use crate::service::connectors::Incompatible;
 use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.
@@ -107,6 +108,8 @@ pub enum ServiceError {
     /// A version needs what is not there, so that it is not published.
     #[error("{0}")]
     NotPublishable(Box<NotPublishable>),
+    /// A connector is not changed, as something would break by it.
+    Incompatible(Box<Incompatible>),
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
     Flow {

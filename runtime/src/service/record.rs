@@ -64,7 +64,7 @@ impl Record {
         match self {
             Self::Group(group) => format!("group/{}", group.id),
             Self::ApiKey(key) => format!("api-key/{}/{}", key.group, key.id),
-            Self::Connector(connector) => format!("connector/{}/{}", connector.group, connector.name),
+            Self::Connector(connector) => format!("connector/{}/{}", connector.place(), connector.name),
             Self::Connection(connection) => format!("connection/{}/{}", connection.group, connection.id),
             Self::AppRegistration(registration) => {
                 format!("app-registration/{}/{}", registration.sealed_under(), registration.id)

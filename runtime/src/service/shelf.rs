@@ -199,7 +199,7 @@ impl Service {
         futures::stream::iter(loads).buffer_unordered(LOADED_AT_ONCE).collect::<()>().await;
         for connector in catalog.connectors.values() {
             if let Err(error) = self.connector_module(&connector.digest).await {
-                tracing::error!(connector = %connector.name, group = %connector.group, %error, "a connector's module cannot be loaded; push it again");
+                tracing::error!(connector = %connector.name, place = connector.place(), %error, "a connector's module cannot be loaded; push it again");
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ mod authorize;
 mod canary;
 mod conformance;
 mod connections;
+mod connector_versions;
 mod durable;
 mod egress;
 mod gates;

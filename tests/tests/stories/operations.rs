@@ -80,6 +80,13 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/connectors", Nothing),
     ("PUT", "/groups/{group}/connectors", Module("conformance-connector")),
     ("GET", "/groups/{group}/connectors/{connector}", Nothing),
+    ("GET", "/groups/{group}/connectors/{connector}/versions", Nothing),
+    ("POST", "/groups/{group}/connectors/{connector}/rollback", Json(r#"{"to": 1}"#)),
+    ("GET", "/connectors", Nothing),
+    ("PUT", "/connectors", Module("hubspot")),
+    ("GET", "/connectors/{server_connector}", Nothing),
+    ("GET", "/connectors/{server_connector}/versions", Nothing),
+    ("POST", "/connectors/{server_connector}/rollback", Json(r#"{"to": 1}"#)),
     ("GET", "/groups/{group}/connections", Nothing),
     (
         "POST",
@@ -136,6 +143,8 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
     ("DELETE", "/groups/{group}/flows/{spare_flow}", Nothing),
     ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
+    ("DELETE", "/groups/{group}/connectors/{spare_connector}", Nothing),
+    ("DELETE", "/connectors/{server_connector}", Nothing),
     ("DELETE", "/groups/{group}/app-registrations/{spare_registration}", Nothing),
     ("DELETE", "/app-registrations/{server_registration}", Nothing),
     ("POST", "/groups/{group}/api-keys/{key}/revoke", Nothing),
@@ -164,8 +173,11 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
         }
         text(&app.post(&at("/connections"), connection).await["id"])
     };
-    let (connection, spare) = (connect("app").await, connect("spare").await);
+    let (connection, spare_connection) = (connect("app").await, connect("spare").await);
     upload(&at("/connectors"), "consent-connector").await;
+    let (spare, of_server) = if group == "acme" { ("gmail", "slack") } else { ("notion", "airtable") };
+    let spare_connector = text(&upload(&at("/connectors"), spare).await["name"]);
+    let server_connector = text(&upload("/connectors", of_server).await["name"]);
     let register = async |path: &str, name: &str, rest: Value| {
         let mut new = json!({"name": format!("{name}-of-{group}"), "connector": "consent", "client_id": "1", "token_hosts": ["app.example"]});
         new.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -203,7 +215,13 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
         app.post("/users", json!({ "email": email })).await;
     }
     app.post(&at("/members"), json!({"email": member, "role": "viewer"})).await;
-    let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
+    let all = [
+        ("key", key),
+        ("connector", connector),
+        ("connection", connection),
+        ("spare", spare_connection),
+        ("flow", flow),
+    ];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
     let versions = [("version", "1".to_owned()), ("spare_flow", spare_flow)];
     let people = [("member", member), ("stranger", stranger)];
@@ -211,6 +229,14 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let registrations = [("registration", registration), ("spare_registration", spare_registration)];
     let oauth = [("server_registration", server_registration), ("oauth_connection", oauth_connection)];
     all.into_iter().chain(more).chain(versions).chain(people).chain(alerts).chain(registrations).chain(oauth).collect()
+    all.into_iter()
+        .chain(more)
+        .chain(people)
+        .chain(alerts)
+        .chain(registrations)
+        .chain(oauth)
+        .chain(connectors)
+        .collect()
 }
 
 /// Ids and names of the right form that nobody has.
@@ -312,6 +338,8 @@ pub(super) fn described_as((method, path, _): &(&str, &str, Content)) -> String 
         ("{spare}", "{connection}"),
         ("{spare_flow}", "{flow}"),
         ("{oauth_connection}", "{connection}"),
+        ("{spare_connector}", "{connector}"),
+        ("{server_connector}", "{connector}"),
         ("{spare_registration}", "{registration}"),
         ("{server_registration}", "{registration}"),
         ("{member}", "{user}"),
