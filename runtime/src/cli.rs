@@ -22,7 +22,9 @@ mod output;
 mod pairs;
 mod publish;
 mod push;
+mod run_once;
 mod runs;
+mod samples;
 mod secrets;
 mod serve;
 mod sessions;
@@ -125,7 +127,10 @@ enum Command {
     /// Compares two versions of a flow, or what is published in two environments.
     Diff(publish::Diff),
     /// Run Once: runs a flow with an event, published or not.
-    Run(runs::RunOnce),
+    Run(run_once::RunOnce),
+    /// Sample events of flows, to try them with.
+    #[command(subcommand)]
+    Samples(samples::Command),
     /// Lists runs, or shows one with its steps.
     Runs(runs::Runs),
     /// Shows what runs logged.
@@ -193,6 +198,7 @@ impl Cli {
             Command::Unpublish(unpublish) => unpublish.run(&Context::new(self.global)?).await,
             Command::Diff(diff) => diff.run(&Context::new(self.global)?).await,
             Command::Run(run) => run.run(&Context::new(self.global)?).await,
+            Command::Samples(command) => command.run(&Context::new(self.global)?).await,
             Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
             Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
             Command::Usage(usage) => usage.run(&Context::new(self.global)?).await,

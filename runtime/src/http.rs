@@ -20,6 +20,7 @@ pub mod oauth;
 pub mod oidc;
 pub mod problem;
 pub mod runs;
+pub mod samples;
 pub mod secrets;
 pub mod server;
 pub mod triggers;
@@ -139,6 +140,8 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(triggers::get, triggers::update, triggers::delete))
         .routes(routes!(triggers::renew_routing_key))
         .routes(routes!(runs::run_once))
+        .routes(routes!(samples::list))
+        .routes(routes!(samples::save, samples::delete))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
         .routes(routes!(secrets::show))

@@ -1,33 +1,12 @@
-//! `headgate run` and `headgate runs`
-
-use std::path::Path;
+//! `headgate runs`
 
 use clap::Args;
-use http::Method;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::cli::output::{clock, duration, facts, plain, table, time};
 use crate::cli::{CliError, Context};
-use crate::domain::id::Environment;
 use crate::domain::run::{LogLine, Outcome, Recorded, RunState, Step};
-use crate::http::runs::{NewRunOnce, RunSummary, RunView};
-
-/// Run Once: runs a flow with an event, published or not, and shows the run.
-#[derive(Debug, Args)]
-pub(super) struct RunOnce {
-    /// The flow's id or name.
-    flow: String,
-    /// The event's body: JSON, or @FILE with JSON.
-    #[arg(long, value_name = "JSON|@FILE", default_value = "null")]
-    event: String,
-    /// Where: whose connections it uses.
-    #[arg(long, default_value = "test")]
-    env: Environment,
-    /// Which version; when absent the published one, and where none is published the newest.
-    #[arg(long)]
-    version: Option<u32>,
-}
+use crate::http::runs::{RunSummary, RunView};
 
 /// Lists runs, newest first, or shows one with its steps and its log.
 #[derive(Debug, Args)]
@@ -43,19 +22,6 @@ pub(super) struct Runs {
     /// At most this many, up to 500.
     #[arg(long, conflicts_with = "run", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: u16,
-}
-
-impl RunOnce {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
-        let once = NewRunOnce { environment: self.env, version: self.version, event: event(&self.event)? };
-        let path = ["groups", context.group()?, "flows", &self.flow, "run"];
-        let run: RunView = context.client.send(Method::POST, &path, &once).await?;
-        context.output.show(&run, show)?;
-        match run.outcome {
-            Some(Outcome::Failure(failure)) => Err(CliError::RunFailed(plain(&failure.message))),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Runs {
@@ -75,17 +41,6 @@ impl Runs {
     }
 }
 
-/// An event given as JSON, or as `@FILE`.
-fn event(text: &str) -> Result<Value, CliError> {
-    let text = match text.strip_prefix('@') {
-        Some(file) => &std::fs::read_to_string(file).map_err(CliError::file("read", Path::new(file)))?,
-        None => text,
-    };
-    serde_json::from_str(text).map_err(|error| {
-        CliError::Usage(format!("the event is not JSON: {error}. Write --event '{{\"id\": 1}}' or --event @file.json"))
-    })
-}
-
 /// Where a run stands, in a word.
 pub(super) fn state(state: RunState) -> &'static str {
     match state {
@@ -97,6 +52,12 @@ pub(super) fn state(state: RunState) -> &'static str {
     }
 }
 
+/// Where a run stands, and whether it was only tried.
+fn stands(run: &RunSummary) -> String {
+    let mocked = if run.mocked { ", mocked: no app was reached" } else { "" };
+    format!("{}{mocked}", state(run.state))
+}
+
 fn list(runs: &[RunSummary]) -> String {
     let head = ["run", "flow", "version", "environment", "caller", "state", "accepted", "took"];
     let row = |run: &RunSummary| {
@@ -106,7 +67,7 @@ fn list(runs: &[RunSummary]) -> String {
             run.version.to_string(),
             run.environment.to_string(),
             run.caller.clone(),
-            state(run.state).to_owned(),
+            stands(run),
             time(run.accepted),
             duration(run.duration_us),
         ]
@@ -122,7 +83,7 @@ pub(super) fn show(run: &RunView) -> String {
         ("flow", format!("{}, version {}", summary.flow_name, summary.version)),
         ("environment", summary.environment.to_string()),
         ("caller", summary.caller.clone()),
-        ("state", state(summary.state).to_owned()),
+        ("state", stands(summary)),
         ("accepted", time(summary.accepted)),
         ("took", duration(summary.duration_us)),
         ("event", format!("{} {}  {}", run.event.method, run.event.path, recorded(&run.event.body))),
@@ -141,30 +102,36 @@ pub(super) fn show(run: &RunView) -> String {
     parts.join("\n\n")
 }
 
-/// A run's steps, one a line with input and result below.
+/// A run's steps as a table, and below it what went in and what came out.
 pub(super) fn steps(steps: &[Step]) -> String {
-    if steps.is_empty() {
-        return "No steps.".to_owned();
-    }
-    let step = |(at, step): (usize, &Step)| {
-        let result = match (&step.output, &step.error) {
+    let result = |step: &Step| match (&step.output, &step.error) {
+        (_, Some(_)) => "failed",
+        (Some(_), None) if step.mocked => "mocked",
+        (Some(_), None) => "done",
+        (None, None) => "under way",
+    };
+    let row = |(at, step): (usize, &Step)| {
+        [
+            (at + 1).to_string(),
+            format!("{}.{}", step.connector, step.method),
+            step.slot.clone(),
+            step.connection.to_string(),
+            duration(Some(step.duration_us)),
+            result(step).to_owned(),
+        ]
+    };
+    let head = ["step", "call", "slot", "connection", "took", "result"];
+    let rows = table(head, steps.iter().enumerate().map(row), "No steps.");
+    let details = steps.iter().enumerate().map(|(at, step)| {
+        let out = match (&step.output, &step.error) {
             (_, Some(failure)) => format!("failed, {}: {}", plain(&failure.code), plain(&failure.message)),
             (Some(output), None) => recorded(output),
             (None, None) => "under way".to_owned(),
         };
-        format!(
-            "step {}  {}.{} through {} (slot {}), {}\n    in   {}\n    out  {}",
-            at + 1,
-            step.connector,
-            plain(&step.method),
-            step.connection,
-            plain(&step.slot),
-            duration(Some(step.duration_us)),
-            recorded(&step.input),
-            result,
-        )
-    };
-    steps.iter().enumerate().map(step).collect::<Vec<_>>().join("\n")
+        format!("step {}\n    in   {}\n    out  {out}", at + 1, recorded(&step.input))
+    });
+    let details: Vec<_> = details.collect();
+    if details.is_empty() { rows } else { format!("{rows}\n\n{}", details.join("\n")) }
 }
 
 /// A line of a run's log.
@@ -198,16 +165,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_json_or_a_file_of_it() {
-        assert_eq!(event("{\"id\": 1}").unwrap()["id"], 1);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "[2]").unwrap();
-        assert_eq!(event(&format!("@{}", file.path().display())).unwrap()[0], 2);
-        assert!(matches!(event("{id: 1}"), Err(CliError::Usage(_))));
-        assert!(event("@/does/not/exist").unwrap_err().to_string().contains("/does/not/exist"));
-    }
-
-    #[test]
     fn steps_show_what_went_in_and_what_came_out() {
         let step: Step = serde_json::from_value(serde_json::json!({
             "slot": "crm", "connection": "sales-crm", "connector": "hubspot", "method": "get_contact",
@@ -217,7 +174,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             steps(&[step]),
-            "step 1  hubspot.get_contact through sales-crm (slot crm), 1.5 ms\n    in   {\"id\": 1}\n    out  {} ..."
+            "STEP   CALL                  SLOT   CONNECTION   TOOK     RESULT\n1      hubspot.get_contact   crm    sales-crm    1.5 ms   done\n\nstep 1\n    in   {\"id\": 1}\n    out  {} ..."
         );
     }
 }

@@ -291,6 +291,9 @@ actions! {
     DeleteFlow "flow.delete": EDITOR, Some(Scope::FlowsWrite);
     BindSlot "flow.bind": EDITOR, Some(Scope::ConnectionsWrite);
     RunOnce "flow.run-once": EDITOR, Some(Scope::FlowsExecute);
+    ListSamples "sample.list": VIEWER, Some(Scope::FlowsRead);
+    SaveSample "sample.save": EDITOR, Some(Scope::FlowsWrite);
+    DeleteSample "sample.delete": EDITOR, Some(Scope::FlowsWrite);
 
     ListTriggers "trigger.list": VIEWER, Some(Scope::FlowsRead);
     GetTrigger "trigger.get": VIEWER, Some(Scope::FlowsRead);

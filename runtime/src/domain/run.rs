@@ -16,6 +16,8 @@ use crate::domain::trigger::Respond;
 pub const MAX_STEPS: usize = 500;
 /// The most bytes recorded of an input, an output or an event's body.
 pub const MAX_RECORDED: usize = 16 * 1024;
+/// The most bytes recorded of an event's headers. Senders have a few hundred; more are mostly proxies' own.
+pub const MAX_RECORDED_HEADERS: usize = 8 * 1024;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -73,6 +75,9 @@ pub struct Run {
     pub attempt: u32,
     /// Where it stands.
     pub state: RunState,
+    /// Whether it was only tried: its calls reached no app.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mocked: bool,
     /// What came in.
     pub event: EventRecord,
     /// The method calls it made.
@@ -111,9 +116,19 @@ pub struct EventRecord {
     pub method: String,
     /// Its path below the trigger's URL.
     pub path: String,
+    /// Parameters of the trigger's path template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<(String, String)>,
     /// Decoded query parameters, without credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<(String, String)>,
+    /// The headers, names in lower case, without those that may hold a secret; absent where they were not recorded, as they
+    /// were too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Vec<(String, String)>>,
+    /// The names of headers whose values were not recorded, as they may be secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers_hidden: Vec<String>,
     /// The body's media type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
@@ -121,6 +136,23 @@ pub struct EventRecord {
     pub size: u64,
     /// The body, up to a cap.
     pub body: Recorded,
+}
+
+/// Words in the names of headers that hold secrets of their senders, such as `x-gitlab-token`.
+const SECRET_HEADERS: [&str; 9] =
+    ["api-key", "api_key", "apikey", "auth", "cookie", "credential", "password", "secret", "token"];
+
+impl EventRecord {
+    /// Records headers: of those that may hold secrets only the names, and none where they are too large.
+    pub fn set_headers(&mut self, headers: &[(String, String)]) {
+        let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if size > MAX_RECORDED_HEADERS {
+            return;
+        }
+        let is_secret = |(name, _): &&(String, String)| SECRET_HEADERS.iter().any(|word| name.contains(word));
+        self.headers_hidden = headers.iter().filter(is_secret).map(|(name, _)| name.clone()).collect();
+        self.headers = Some(headers.iter().filter(|header| !is_secret(header)).cloned().collect());
+    }
 }
 
 /// A text or bytes as recorded.
@@ -176,6 +208,9 @@ pub struct Step {
     /// Its error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+    /// Whether the app was left out of it, and a sample answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mocked: bool,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
     pub started: Timestamp,

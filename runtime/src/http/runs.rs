@@ -1,5 +1,7 @@
 //! `/api/v1/groups/{group}/runs`
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::domain::event::{EventParts, Pairs};
 use crate::domain::id::{Environment, FlowId, GroupId, Name, TriggerId};
 use crate::domain::run::{EventRecord, LogLine, Outcome, Run, RunState, Step};
 use crate::domain::trigger::Respond;
@@ -14,7 +17,9 @@ use crate::http::ApiState;
 use crate::http::extract::{Body, Named, Params};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
-use crate::service::runs::{RunFilter, RunOnce};
+use crate::service::error::ServiceError;
+use crate::service::run_once::RunOnce;
+use crate::service::runs::RunFilter;
 
 /// A run in a list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -37,6 +42,9 @@ pub struct RunSummary {
     pub caller: String,
     /// Where it stands.
     pub state: RunState,
+    /// Whether its calls reached no app.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mocked: bool,
     /// When the event was accepted.
     #[schema(value_type = String, format = DateTime)]
     pub accepted: Timestamp,
@@ -77,21 +85,86 @@ pub struct RunView {
     pub outcome: Option<Outcome>,
 }
 
-/// An event to try a flow with.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// How to try a flow. Without an event, its body is `null`.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewRunOnce {
-    /// Where: whose connections it uses.
-    #[serde(default = "Environment::test")]
-    #[schema(value_type = String, example = "test")]
-    pub environment: Environment,
+    /// Where: whose connections it uses; `test` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "test")]
+    pub environment: Option<Environment>,
     /// Which version; when absent the published one, and where none is published the newest.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// The event's body.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub event: serde_json::Value,
+    /// Through which of its triggers the event pretends to come: its id. When absent that of the run that the event is
+    /// from, or the built-in execute trigger. A trigger's signature is not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub trigger: Option<TriggerId>,
+    /// The run whose recorded event is used again. What was not recorded has to be given besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_run: Option<Uuid>,
+    /// The sample event of this name; `example` is the one in the schema of the flow's event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "order")]
+    pub sample: Option<String>,
+    /// Whether the flow's calls reach no app: each is answered by its method's sample. Neither connections that work nor,
+    /// where the flow declares its slots, bound ones are needed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mock: bool,
+    /// Own answers of mocked calls, by slot and method; `{"$error": {"code": "..", "message": ".."}}` makes a call fail.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = Object, example = json!({"crm.get_contact": {"id": "7"}}))]
+    pub mocks: BTreeMap<String, serde_json::Value>,
+    /// The request's method; one that the trigger takes when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "POST")]
+    pub method: Option<String>,
+    /// The path below the trigger's URL; `/` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/")]
+    pub path: Option<String>,
+    /// Parameters of the trigger's path template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"order": "17"}))]
+    pub params: Option<Pairs>,
+    /// Query parameters, as an object or as a list of pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"page": "2"}))]
+    pub query: Option<Pairs>,
+    /// Headers, as an object or as a list of pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"x-source": "shop"}))]
+    pub headers: Option<Pairs>,
+    /// The event's body, where it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"order": 17}))]
+    pub event: Option<serde_json::Value>,
+    /// The body's bytes, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "YSBib2R5")]
+    pub body_base64: Option<String>,
+}
+
+impl TryFrom<NewRunOnce> for RunOnce {
+    type Error = ServiceError;
+
+    fn try_from(new: NewRunOnce) -> Result<Self, ServiceError> {
+        if !new.mock && !new.mocks.is_empty() {
+            let message = "Own answers (mocks) are for a run that reaches no app. Say mock: true";
+            return Err(ServiceError::Invalid(message.to_owned()));
+        }
+        let NewRunOnce { method, path, params, query, headers, event, body_base64, .. } = new;
+        Ok(Self {
+            environment: new.environment.unwrap_or_else(Environment::test),
+            version: new.version,
+            trigger: new.trigger,
+            parts: EventParts { method, path, params, query, headers, event, body_base64 },
+            from_run: new.from_run,
+            sample: new.sample,
+            mock: new.mock.then_some(new.mocks),
+        })
+    }
 }
 
 /// Which runs to list.
@@ -120,6 +193,7 @@ impl From<&Run> for RunSummary {
             environment: run.environment.clone(),
             caller: run.caller.to_string(),
             state: run.state,
+            mocked: run.mocked,
             accepted: run.accepted,
             duration_us: run.duration_us,
         }
@@ -174,9 +248,11 @@ pub async fn get(
     Ok(Json(api.service.get_run(&actor, &group, run)?.into()))
 }
 
-/// Run Once: runs a flow with an event, published or not, and shows the run.
+/// Run Once: runs a flow with an event, published or not, and shows the run. The event is given, taken from a recorded run
+/// (`from_run`) or a sample (`sample`); parts that are given besides come in place of those.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/flows/{flow}/run", tag = "runs", request_body = NewRunOnce, params(("group" = String, Path), ("flow" = String, Path)), responses(
     (status = OK, body = RunView),
+    (status = BAD_REQUEST, description = "The event cannot be used: the message says what is missing", body = ProblemBody, content_type = "application/problem+json"),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn run_once(
@@ -185,6 +261,5 @@ pub async fn run_once(
     Named((group, flow)): Named<(GroupId, String)>,
     Body(new): Body<NewRunOnce>,
 ) -> Result<Json<RunView>, Problem> {
-    let once = RunOnce { environment: new.environment, version: new.version, event: new.event };
-    Ok(Json(api.service.run_once(&actor, &group, &flow, once).await?.into()))
+    Ok(Json(api.service.run_once(&actor, &group, &flow, new.try_into()?).await?.into()))
 }

@@ -1,5 +1,7 @@
 //! What a run's flow asks of its connections: opened slots, performed and recorded calls.
 
+pub(super) mod mock;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -323,6 +325,7 @@ impl Connections for RunCalls {
                 input: self.record(recorded_input.as_bytes()),
                 output: result.as_ref().ok().map(|output| self.record(output.as_bytes())),
                 error,
+                mocked: false,
                 started,
                 duration_us: clock.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
             });

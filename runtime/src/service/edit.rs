@@ -108,6 +108,13 @@ impl Edit {
         self.note((noun.to_owned(), id.to_owned()), Some(before), Some(after));
     }
 
+    /// Shows in the audit log what became of something beside the catalog, by its key: facts about it, and nothing secret.
+    pub(super) fn note_beside(&mut self, key: &str, before: Option<Value>, after: Option<Value>) {
+        let noun = key.split('/').next().unwrap_or_default();
+        let id = key.rsplit('/').next().unwrap_or_default();
+        self.note((noun.to_owned(), id.to_owned()), before, after);
+    }
+
     fn note(&mut self, (noun, id): (String, String), before: Option<Value>, after: Option<Value>) {
         self.changes.push(AuditChange::between(&noun, &id, before, after, &self.service.pepper));
     }

@@ -14,13 +14,15 @@ use crate::domain::run::{EventRecord, Failure, Outcome, Recorded, Run, RunState}
 use crate::domain::trigger::Respond;
 use crate::service::Service;
 use crate::service::access::{Actor, Who};
+use crate::service::calls::mock::{Mock, MockCalls};
 use crate::service::calls::{RunCalls, failure};
 use crate::service::error::ServiceError;
 use crate::service::queue::Journal;
 use crate::service::record::encode;
+use crate::service::shelf::ReadyFlow;
 use crate::service::usage::Running;
 use crate::store::Entry;
-use crate::wasm::{CallError, Event, FaultCode, Response, RunInfo};
+use crate::wasm::{CallError, Connections, Event, FaultCode, Response, RunInfo};
 
 /// What callers are told to wait while the server stops or its queue is full.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -61,6 +63,18 @@ pub(super) struct Firing {
 impl Firing {
     pub(super) fn run(&self, service: &Service, state: RunState) -> Run {
         let content_type = self.event.headers.iter().find(|(name, _)| name == "content-type");
+        let mut event = EventRecord {
+            method: self.event.method.clone(),
+            path: self.event.path.clone(),
+            params: self.event.params.clone(),
+            query: self.event.query.clone(),
+            content_type: content_type.map(|(_, value)| value.clone()),
+            headers: None,
+            headers_hidden: Vec::new(),
+            size: self.event.body.len() as u64,
+            body: Recorded::bytes(&self.event.body),
+        };
+        event.set_headers(&self.event.headers);
         Run {
             id: Uuid::now_v7(),
             group: self.flow.group.clone(),
@@ -74,14 +88,8 @@ impl Firing {
             respond: self.respond,
             attempt: 1,
             state,
-            event: EventRecord {
-                method: self.event.method.clone(),
-                path: self.event.path.clone(),
-                query: self.event.query.clone(),
-                content_type: content_type.map(|(_, value)| value.clone()),
-                size: self.event.body.len() as u64,
-                body: Recorded::bytes(&self.event.body),
-            },
+            mocked: false,
+            event,
             steps: Vec::new(),
             steps_dropped: 0,
             log: Vec::new(),
@@ -107,16 +115,44 @@ impl Service {
         id: Uuid,
         firing: Firing,
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
+        let running = self.admit_run(&firing)?;
+        self.run_admitted(id, firing, running, None).await
+    }
+
+    /// [`Self::run_now`] without apps: the flow's calls are answered by samples, and need no connections that work.
+    pub(super) async fn run_mocked(
+        self: &Arc<Self>,
+        firing: Firing,
+        mock: Mock,
+    ) -> Result<(Uuid, Response), ServiceError> {
+        let running = self.admit_spending(&firing)?;
+        let id = Uuid::now_v7();
+        self.run_admitted(id, firing, running, Some(mock)).await?.map(|response| (id, response))
+    }
+
+    async fn run_admitted(
+        self: &Arc<Self>,
+        id: Uuid,
+        firing: Firing,
+        running: Running,
+        mock: Option<Mock>,
+    ) -> Result<Result<Response, ServiceError>, ServiceError> {
         if self.stopping.is_cancelled() {
             return Err(ServiceError::Overloaded { what: "The server is stopping", retry_after: RETRY_AFTER });
         }
-        let running = self.admit_run(&firing)?;
         let service = self.clone();
         let task = self.runs.spawn(async move {
             let _running = running;
-            let mut run = Run { id, ..firing.run(&service, RunState::Running) };
-            let journal = Journal::none(service.clone());
-            let result = service.execute(&mut run, firing.flow, firing.event, firing.timeout, journal).await?;
+            let mut run = Run { id, mocked: mock.is_some(), ..firing.run(&service, RunState::Running) };
+            let ready = service.flow_module(&run.digest).await?;
+            let (environment, journal) = (run.environment.clone(), Journal::none(service.clone()));
+            let calls = RunCalls::new(service.clone(), firing.flow, environment, ready.clone(), journal);
+            let connections: Arc<dyn Connections> = match mock {
+                Some(mock) => Arc::new(MockCalls::new(calls.clone(), mock)),
+                None => calls.clone(),
+            };
+            let result =
+                service.execute_with(&mut run, &ready, firing.event, firing.timeout, &calls, connections).await?;
             let recorded = service.history.append(entry(&run)).await;
             Ok::<_, ServiceError>(recorded.map_err(ServiceError::internal("recording a run")).and(result))
         });
@@ -127,6 +163,10 @@ impl Service {
     /// Lets a firing's run begin, unless a connection of its flow cannot be used or its group's allowance is spent.
     pub(super) fn admit_run(&self, firing: &Firing) -> Result<Running, ServiceError> {
         self.check_connections(&firing.flow, &firing.environment)?;
+        self.admit_spending(firing)
+    }
+
+    fn admit_spending(&self, firing: &Firing) -> Result<Running, ServiceError> {
         let catalog = self.catalog.load();
         let group = catalog.groups.get(&firing.flow.group).ok_or(ServiceError::NotFound { what: "Group" })?;
         self.spending.admit(group, self.now())
@@ -143,6 +183,19 @@ impl Service {
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
         let ready = self.flow_module(&run.digest).await?;
         let calls = RunCalls::new(self.clone(), flow, run.environment.clone(), ready.clone(), journal);
+        self.execute_with(run, &ready, event, timeout, &calls, calls.clone()).await
+    }
+
+    /// [`Self::execute`], where the flow's calls go through `connections` and are recorded by `calls`.
+    async fn execute_with(
+        &self,
+        run: &mut Run,
+        ready: &ReadyFlow,
+        event: Event,
+        timeout: Duration,
+        calls: &Arc<RunCalls>,
+        connections: Arc<dyn Connections>,
+    ) -> Result<Result<Response, ServiceError>, ServiceError> {
         let info = RunInfo {
             id: run.id,
             attempt: run.attempt,
@@ -150,7 +203,7 @@ impl Service {
             flow: run.flow_name.to_string(),
             caller: run.caller.to_string(),
         };
-        let scope = self.wasm.scope(info, Some(timeout), calls.clone());
+        let scope = self.wasm.scope(info, Some(timeout), connections);
         run.started = Some(self.now());
         let clock = Instant::now();
         let result = self.wasm.run_flow(&ready.module, event, &scope).await;
@@ -163,7 +216,7 @@ impl Service {
         run.log_dropped = log.dropped;
         run.log = calls.log(log);
         (run.steps, run.steps_dropped) = calls.take_steps();
-        let (outcome, result) = conclude(run.id, result, &calls);
+        let (outcome, result) = conclude(run.id, result, calls);
         run.state = if matches!(outcome, Outcome::Response { .. }) { RunState::Succeeded } else { RunState::Failed };
         run.outcome = Some(outcome);
         Ok(result)

@@ -1,23 +1,16 @@
 //! Reading runs: those that are queued or running from the store, the others from the history.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::domain::flow::{Flow, Publication};
-use crate::domain::id::{Environment, FlowId, GroupId};
-use crate::domain::permission::{Action, Denial, Scope};
+use crate::domain::id::{FlowId, GroupId};
+use crate::domain::permission::Action;
 use crate::domain::run::Run;
-use crate::domain::trigger::Respond;
 use crate::service::Service;
-use crate::service::access::{Actor, Who};
+use crate::service::access::Actor;
 use crate::service::error::ServiceError;
-use crate::service::executor::{Caller, Firing};
 use crate::service::queue::{QueuedRun, queue_prefix};
 use crate::service::record::decode;
 use crate::store::{ListRuns, PruneRuns};
-use crate::wasm::Event;
 
 /// Runs listed at most.
 pub const MAX_LISTED: usize = 500;
@@ -35,64 +28,7 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
-/// An event to try a flow with.
-#[derive(Debug, Clone)]
-pub struct RunOnce {
-    /// Whose connections it uses.
-    pub environment: Environment,
-    /// Which version; when absent the published one, and where none is published the newest.
-    pub version: Option<u32>,
-    /// The event's body.
-    pub event: serde_json::Value,
-}
-
 impl Service {
-    /// Runs a flow with an event, published or not, and answers the recorded run.
-    pub async fn run_once(
-        self: &Arc<Self>,
-        actor: &Actor,
-        group: &GroupId,
-        flow: &str,
-        once: RunOnce,
-    ) -> Result<Run, ServiceError> {
-        let flow = self.flow_for(actor, group, flow, Action::RunOnce)?;
-        self.check_environment(group, &once.environment)?;
-        actor.authorise_environment(&once.environment)?;
-        check_key(actor, &flow, &once)?;
-        let publication = match (once.version, flow.published.get(&once.environment)) {
-            (None, Some(publication)) => publication.clone(),
-            (wanted, _) => {
-                let version = self.find_version(&flow, wanted.unwrap_or(flow.latest))?;
-                Publication { version: version.version, digest: version.digest }
-            }
-        };
-        let trigger = flow.execute.id.clone();
-        let run = self
-            .run_now(Firing {
-                publication,
-                environment: once.environment,
-                caller: Caller::RunOnce(actor.clone()),
-                respond: Respond::Sync,
-                timeout: self.settings.timeout(flow.execute.settings.timeout_ms),
-                event: Event {
-                    trigger: trigger.to_string(),
-                    method: "POST".to_owned(),
-                    path: "/".to_owned(),
-                    params: Vec::new(),
-                    query: Vec::new(),
-                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-                    body: Bytes::from(once.event.to_string()),
-                },
-                trigger,
-                flow,
-            })
-            .await;
-        match run {
-            Ok((run, _)) | Err(ServiceError::Flow { run, .. }) => self.find_run(group, run),
-            Err(error) => Err(error),
-        }
-    }
-
     /// A group's runs, newest first.
     pub fn list_runs(&self, actor: &Actor, group: &GroupId, filter: &RunFilter) -> Result<Vec<Run>, ServiceError> {
         let catalog = self.catalog();
@@ -173,7 +109,8 @@ impl Service {
         if sees(actor, &run) { Ok(run) } else { Err(ServiceError::NotFound { what: "Run" }) }
     }
 
-    fn find_run(&self, group: &GroupId, id: Uuid) -> Result<Run, ServiceError> {
+    /// One run, wherever it stands.
+    pub(super) fn find_run(&self, group: &GroupId, id: Uuid) -> Result<Run, ServiceError> {
         // The queue first: a run that ends between the two readings stands in the history by the second one.
         let queued = self.store.get(&format!("{}{id}", queue_prefix(group)));
         let queued = queued.map_err(ServiceError::internal("reading a queued run"))?;
@@ -184,20 +121,6 @@ impl Service {
             (None, None) => Err(ServiceError::NotFound { what: "Run" }),
         }
     }
-}
-
-/// A key runs what its flow's execute trigger would run for it; drafts are for keys that may change flows.
-fn check_key(actor: &Actor, flow: &Flow, once: &RunOnce) -> Result<(), Denial> {
-    let Who::Key(key) = actor.who() else { return Ok(()) };
-    if !flow.execute.settings.keys.accepts(&key.id) {
-        return Err(Denial::Trigger { key: key.name.clone() });
-    }
-    let published = flow.published.get(&once.environment);
-    let is_published = published.is_some_and(|published| once.version.is_none_or(|wanted| wanted == published.version));
-    if is_published || key.scopes.has(Scope::FlowsWrite) {
-        return Ok(());
-    }
-    Err(Denial::NotPublished { flow: flow.name.clone(), environment: once.environment.clone() })
 }
 
 /// Whether somebody sees a run of a group whose runs they may read.

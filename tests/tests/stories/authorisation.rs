@@ -90,6 +90,9 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), beare
         "server_registration",
         "version",
         "spare_flow",
+        "spare_connector",
+        "server_connector",
+        "sample",
     ];
     let mut things: Things = words.into_iter().map(|word| (word, made_up(word))).collect();
     things.insert("group", "acme".to_owned());

@@ -25,6 +25,7 @@ mod oauth;
 mod oidc;
 mod operations;
 mod revocation;
+mod run_once;
 mod samples;
 mod sandbox;
 mod secrets;

@@ -138,6 +138,9 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
     ("PATCH", "/groups/{group}/flows/{flow}/triggers/{trigger}", Json(r#"{"keys": ["{key}"]}"#)),
     ("POST", "/groups/{group}/flows/{flow}/triggers/{trigger}/routing-key", Nothing),
+    ("GET", "/groups/{group}/flows/{flow}/samples", Nothing),
+    ("PUT", "/groups/{group}/flows/{flow}/samples/{sample}", Json(r#"{"event": {"event": {"order": 17}}}"#)),
+    ("DELETE", "/groups/{group}/flows/{flow}/samples/{sample}", Nothing),
     ("GET", "/groups/{group}/runs", Nothing),
     ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
@@ -225,6 +228,8 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
     let versions = [("version", "1".to_owned()), ("spare_flow", spare_flow)];
     let people = [("member", member), ("stranger", stranger)];
+    let people = [("member", member), ("stranger", stranger), ("sample", format!("sample-of-{group}"))];
+    let connectors = [("spare_connector", spare_connector), ("server_connector", server_connector)];
     let alerts = [("alert", alert), ("server_alert", server_alert)];
     let registrations = [("registration", registration), ("spare_registration", spare_registration)];
     let oauth = [("server_registration", server_registration), ("oauth_connection", oauth_connection)];
@@ -391,8 +396,12 @@ async fn another_groups_things_look_like_things_that_do_not_exist() {
     app.post("/groups", json!({"name": "rival"})).await;
     let (acme, rival) = (things(&app, "acme").await, things(&app, "rival").await);
     let names = [("key", "key-of-acme".to_owned()), ("flow", "flow-of-acme".to_owned())];
-    let of_the_server =
-        |word: &str| matches!(word, "group" | "slot" | "stranger" | "server_alert" | "server_registration");
+    let of_the_server = |word: &str| {
+        matches!(
+            word,
+            "group" | "slot" | "sample" | "stranger" | "server_alert" | "server_registration" | "server_connector"
+        )
+    };
     let foreign = acme.into_iter().filter(|(word, _)| !of_the_server(word)).chain(names);
     let mut compared = 0;
     for (word, thing) in foreign {
