@@ -22,6 +22,7 @@ pub mod run;
 pub mod scrub;
 pub mod sealed;
 pub mod secret;
+pub mod signature;
 pub mod signing_secret;
 pub mod stand_in;
 pub mod trigger;

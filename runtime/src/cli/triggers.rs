@@ -1,19 +1,19 @@
 //! `headgate triggers`
 
 mod requests;
+mod signature;
 
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use jiff::SignedDuration;
 
 use crate::cli::output::{facts, line, table, time};
-use crate::cli::secrets::Source;
 use crate::cli::triggers::requests::{Requests, Without};
 use crate::cli::{CliError, Context};
 use crate::domain::id::{Environment, Name, TriggerId};
-use crate::domain::trigger::{Respond, SignatureScheme};
+use crate::domain::trigger::Respond;
 use crate::http::api_keys::NewApiKey;
-use crate::http::triggers::{ChangedTriggerView, SigningSecret, TriggerChanges, TriggerView};
+use crate::http::triggers::{ChangedTriggerView, TriggerChanges, TriggerView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -91,7 +91,7 @@ pub(super) struct Update {
     #[arg(long, value_name = "BOOL")]
     key_in_path: Option<bool>,
     /// Checks no signature.
-    #[arg(long, conflicts_with = "github_secret")]
+    #[arg(long, conflicts_with_all = ["github_secret", "signature", "signature_secret"])]
     no_signature: bool,
     #[command(flatten)]
     without: Without,
@@ -117,9 +117,8 @@ struct Settings {
     /// The largest body in bytes; the server's default when nothing was ever said.
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
-    /// Checks GitHub's X-Hub-Signature-256 with this secret: `ask`, `-` (standard input) or `env:VARIABLE`.
-    #[arg(long, value_name = "SOURCE")]
-    github_secret: Option<Source>,
+    #[command(flatten)]
+    signature: signature::Options,
     #[command(flatten)]
     requests: Requests,
 }
@@ -138,7 +137,6 @@ impl Settings {
                 CliError::Usage(format!("a caller cannot wait for {timeout}. Write a duration such as 10s"))
             })
         });
-        let secret = self.github_secret.map(|source| source.read("the secret shared with GitHub")).transpose()?;
         let upper = |methods: Vec<String>| methods.iter().map(|method| method.to_uppercase()).collect();
         let mut changes = TriggerChanges {
             description: self.description,
@@ -150,7 +148,7 @@ impl Settings {
             }),
             timeout_ms: timeout.transpose()?.map(Some),
             max_body: self.max_body.map(Some),
-            signature: secret.map(|secret| Some(SigningSecret { scheme: SignatureScheme::Github, secret })),
+            signature: self.signature.changes()?.map(Some),
             ..TriggerChanges::default()
         };
         self.requests.add_to(&mut changes)?;
@@ -270,7 +268,7 @@ fn show(trigger: &TriggerView) -> String {
         ("key in", ["header"].into_iter().chain(also).collect::<Vec<_>>().join(", ")),
         ("timeout", trigger.timeout_ms.map_or_else(|| "the server's".to_owned(), |ms| format!("{ms} ms"))),
         ("largest body", trigger.max_body.map_or_else(|| "the server's".to_owned(), |bytes| format!("{bytes} bytes"))),
-        ("signature", trigger.signature.map_or("none", SignatureScheme::header).to_owned()),
+        ("signature", signature::show(trigger.signature.as_ref())),
         ("description", trigger.description.clone()),
         path,
         origins,
@@ -285,6 +283,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::triggers::SignatureChanges;
 
     #[derive(Debug, clap::Parser)]
     struct Line {
@@ -318,7 +317,7 @@ mod tests {
         assert_eq!(sent(line), wanted);
         let key = &sent("create my-flow --new-key crm --new-key-env test")["new_key"];
         assert_eq!((&key["name"], &key["environment"]), (&json!("crm"), &json!("test")));
-        let secret = SigningSecret { scheme: SignatureScheme::Github, secret: "s3cret".into() };
+        let secret = SignatureChanges { secret: Some("s3cret".into()), ..SignatureChanges::default() };
         let changes = TriggerChanges { signature: Some(Some(secret)), ..TriggerChanges::default() };
         assert!(!format!("{changes:?}").contains("s3cret"));
         assert_eq!(serde_json::to_value(&changes).unwrap()["signature"]["secret"], "s3cret");
@@ -345,6 +344,14 @@ mod tests {
             (
                 " --idempotency-header webhook-id --idempotency-window 1h --idempotency-required",
                 json!({"idempotency": {"header": "webhook-id", "window_seconds": 3600, "required": true}}),
+            ),
+            (" --signature stripe --tolerance 2m", json!({"signature": {"scheme": "stripe", "tolerance_secs": 120}})),
+            (" --keep-previous 0s", json!({"signature": {"keep_previous_secs": 0}})),
+            (
+                " --hmac-header X-Sig --hmac-hash sha1 --hmac-encoding base64",
+                json!({"signature": {"scheme": {"hmac": {
+                    "header": "x-sig", "hash": "sha1", "encoding": "base64", "timestamp_unit": "seconds", "signed": "{body}",
+                }}}}),
             ),
             (" --respond sync --key-in-query false", json!({"respond": "sync", "key_in_query": false})),
         ] {

@@ -45,6 +45,11 @@ impl SigningSecret {
         Zeroizing::new(format!("{PREFIX}{}", BASE64.encode(&*self.0)))
     }
 
+    /// What messages are signed with.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The signature of a message: `v1,` and the base64 of the HMAC-SHA-256 of `id.timestamp.body`.
     pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");

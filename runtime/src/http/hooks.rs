@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -41,6 +42,8 @@ struct Event<'a> {
     query: Vec<(String, String)>,
     /// The headers as they were sent, for the body's length.
     sent: &'a HeaderMap,
+    /// Path and query as they were sent.
+    uri: &'a Uri,
     body: Body,
 }
 
@@ -80,7 +83,7 @@ async fn let_in(api: &ApiState, parts: &Parts, body: Body, crossing: &OnceLock<C
     };
     let admitted = api.service.admit(&call).await;
     let mut admitted = admitted.inspect_err(|error| api.service.note_refused(error, presented.id(), call.address))?;
-    let event = Event { headers, query, sent: &parts.headers, body };
+    let event = Event { headers, query, sent: &parts.headers, uri: &parts.uri, body };
     let answer = answer(api, &mut admitted, &call, event).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if let Some(standing) = admitted.standing() {
@@ -100,12 +103,13 @@ async fn answer(
     call.seen.received(body.len() as u64);
     api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);
+    let url = admitted.signs_url().then(|| called(&api.public_url, event.uri));
     // Below a routing key there is nothing; below a group's root there is the whole template.
     let path = match call.target {
         Target::Path { path, .. } => path.clone(),
         _ => "/".to_owned(),
     };
-    let request = HookRequest { method: call.method.to_owned(), path, query, headers, body };
+    let request = HookRequest { method: call.method.to_owned(), path, query, headers, body, url };
     let Fired { outcome, replayed } = api.service.fire(admitted, request).await?;
     let mut response = match outcome {
         Ok(Answer::Response { run, response }) => {
@@ -125,6 +129,12 @@ async fn answer(
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// The URL as its caller wrote it, keys and all.
+fn called(public_url: &str, uri: &Uri) -> SecretString {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    SecretString::from(format!("{public_url}{target}"))
 }
 
 fn run_header(run: Uuid) -> HeaderValue {

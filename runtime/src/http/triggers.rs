@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, TriggerId};
 use crate::domain::path_template::PathTemplate;
-use crate::domain::trigger::{AcceptedKeys, HttpTrigger, Respond, RoutingKey, SignatureScheme};
+use crate::domain::signature::{Signature, SignatureScheme};
+use crate::domain::trigger::{AcceptedKeys, HttpTrigger, Respond, RoutingKey};
 use crate::http::ApiState;
 use crate::http::api_keys::CreatedApiKey;
 use crate::http::extract::{Body, Named};
@@ -17,7 +18,7 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
 use crate::service::triggers::ChangedTrigger;
 
-pub use crate::service::triggers::{CorsRule, IdempotencyRule, NewPath, SigningSecret, TriggerChanges};
+pub use crate::service::triggers::{CorsRule, IdempotencyRule, NewPath, SignatureChanges, TriggerChanges};
 
 /// An HTTP trigger.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -51,8 +52,8 @@ pub struct TriggerView {
     pub key_in_query: bool,
     /// Whether the key may come in the path.
     pub key_in_path: bool,
-    /// Whose manner of signing is checked.
-    pub signature: Option<SignatureScheme>,
+    /// The check of the request's signature.
+    pub signature: Option<SignatureView>,
     /// Its own path besides the routing key.
     #[serde(default)]
     pub path: Option<PathView>,
@@ -79,6 +80,34 @@ pub struct PathView {
     /// Where it is called.
     #[schema(example = "https://flows.example.com/g/acme/orders/{order_id}/lines/{line}")]
     pub url: String,
+}
+
+/// A check of the request's signature. Its secrets are not shown.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct SignatureView {
+    /// Whose manner of signing.
+    pub scheme: SignatureScheme,
+    /// The header that carries the signature.
+    #[schema(example = "x-hub-signature-256")]
+    pub header: String,
+    /// How far the signature's time may be from the server's, in seconds, 0 for any time; absent where none is signed.
+    #[schema(example = 300)]
+    pub tolerance_secs: Option<u64>,
+    /// When the secrets end that were replaced, the newest first.
+    #[schema(value_type = Vec<String>, example = json!(["2026-11-02T09:00:00Z"]))]
+    pub previous_until: Vec<Timestamp>,
+}
+
+impl SignatureView {
+    fn of(signature: &Signature) -> Self {
+        let scheme = signature.scheme.clone();
+        Self {
+            header: scheme.header().to_owned(),
+            tolerance_secs: scheme.has_time().then_some(signature.tolerance_secs),
+            scheme,
+            previous_until: signature.previous.iter().map(|previous| previous.until).collect(),
+        }
+    }
 }
 
 /// A trigger that was made or changed.
@@ -116,7 +145,7 @@ impl TriggerView {
             max_body: settings.max_body,
             key_in_query: settings.key_in_query,
             key_in_path: settings.key_in_path,
-            signature: settings.signature.as_ref().map(|signature| signature.scheme),
+            signature: settings.signature.as_ref().map(SignatureView::of),
             path: trigger.path.as_ref().map(|path| PathView {
                 template: path.template.clone(),
                 environment: path.environment.clone(),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::domain::api_key::{ApiKey, AuthError};
@@ -102,6 +103,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The raw body.
     pub body: Bytes,
+    /// The URL as the sender called it, where the signature covers it. It may hold the key: the flow never sees it.
+    pub url: Option<SecretString>,
 }
 
 /// What the caller is answered.

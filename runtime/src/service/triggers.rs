@@ -2,18 +2,16 @@
 
 mod changes;
 mod requests;
+mod signature;
 
 use std::sync::Arc;
-
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::flow::Flow;
 use crate::domain::id::{GroupId, TriggerId};
 use crate::domain::permission::Action;
-use crate::domain::scrub::MIN_SECRET;
 use crate::domain::secret::random_text;
-use crate::domain::trigger::{HttpSettings, HttpTrigger, Respond, RoutingKey, Signature, SignatureScheme, Trigger};
+use crate::domain::trigger::{HttpSettings, HttpTrigger, Respond, RoutingKey, Trigger};
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::api_keys::KeyState;
@@ -24,10 +22,13 @@ use crate::service::flows;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::record::Record;
 use crate::service::triggers::requests::changed_path;
-use crate::service::vault::{Place, random};
+use crate::service::vault::random;
 
-pub use changes::{SigningSecret, TriggerChanges};
+pub(super) use signature::signature_place;
+
+pub use changes::TriggerChanges;
 pub use requests::{CorsRule, IdempotencyRule, NewPath};
+pub use signature::SignatureChanges;
 
 /// A trigger that was made or changed, and the key that was made with it.
 pub struct ChangedTrigger {
@@ -197,28 +198,6 @@ impl Service {
         within(settings.max_body, ceiling, "max_body")?;
         within(settings.timeout_ms, bounds.timeout_ceiling_ms, "timeout_ms")
     }
-
-    /// Seals a signing secret. `version` counts the trigger's secrets, so that an older one cannot be put back.
-    async fn seal_signature(
-        &self,
-        group: &GroupId,
-        id: &TriggerId,
-        version: u32,
-        scheme: SignatureScheme,
-        secret: &SecretString,
-    ) -> Result<Signature, ServiceError> {
-        if secret.expose_secret().len() < MIN_SECRET {
-            let message = format!("The signing secret must have at least {MIN_SECRET} bytes");
-            return Err(ServiceError::Invalid(message));
-        }
-        let sealed = self.vault.seal(signature_place(group, id), version, secret.expose_secret()).await;
-        Ok(Signature { scheme, secret: sealed.map_err(ServiceError::internal("sealing a signing secret"))? })
-    }
-}
-
-/// What a trigger's signing secret is bound to.
-pub(super) fn signature_place<'a>(group: &'a GroupId, id: &'a TriggerId) -> Place<'a> {
-    Place { group: group.as_str(), record: id.as_str(), field: "signature" }
 }
 
 fn not_found() -> ServiceError {

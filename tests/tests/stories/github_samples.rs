@@ -100,23 +100,28 @@ async fn a_signature_must_be_there_and_fit_the_raw_body() {
     changed[2] ^= 1;
     let respaced = serde_json::to_vec(&serde_json::from_slice::<Value>(&body).unwrap()).unwrap();
     let others = signature("another secret", &body);
-    for (body, signature) in [
-        (&changed, good.as_str()),
-        (&respaced, &good),
-        (&body, &others),
-        (&body, &good[7..]),
-        (&body, "sha256="),
-        (&body, ""),
-        (&body, "sha1=7d38cdd689735b008b3c702edd92eea23791c5f6"),
+    let (unfit, malformed) =
+        (" does not fit the body.", " is malformed. This trigger wants \"sha256=\" and 64 hexadecimal digits");
+    for (body, signature, told) in [
+        (&changed, good.as_str(), unfit),
+        (&respaced, &good, unfit),
+        (&body, &others, unfit),
+        (&body, &good[7..], malformed),
+        (&body, "sha256=", malformed),
+        (&body, "", malformed),
+        (&body, "sha1=7d38cdd689735b008b3c702edd92eea23791c5f6", malformed),
     ] {
         let (status, _, message) = send(body, Some(signature)).await.problem();
         assert_eq!(status, 403, "{signature}");
-        assert!(message.starts_with("The signature in x-hub-signature-256 does not fit the body."), "{message}");
+        assert!(message.starts_with(&format!("The signature in x-hub-signature-256{told}")), "{message}");
         assert!(!message.contains(SECRET));
     }
     let runs = app.get("/groups/acme/runs").await;
     assert_eq!(runs.as_array().unwrap().len(), 1, "only the valid one ran");
     let shown = app.get(&format!("/groups/acme/flows/hash/triggers/{}", trigger.id)).await;
-    assert_eq!(shown["signature"], "github");
+    let signature = json!({
+        "scheme": "github", "header": "x-hub-signature-256", "tolerance_secs": null, "previous_until": [],
+    });
+    assert_eq!(shown["signature"], signature);
     assert!(!shown.to_string().contains(SECRET));
 }

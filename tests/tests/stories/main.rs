@@ -30,6 +30,7 @@ mod samples;
 mod sandbox;
 mod secrets;
 mod sessions;
+mod signatures;
 mod url_keys;
 mod usage;
 mod users;

@@ -2,6 +2,7 @@ use thiserror::Error;
 
 use super::{Role, Scope};
 use crate::domain::id::{Environment, Name};
+use crate::domain::signature::SignatureError;
 
 /// Why somebody who is known may not do what they ask for. The texts are the ones callers read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -96,7 +97,7 @@ pub enum Denial {
     HostName,
     /// The body's signature is missing or wrong.
     #[error("{0}")]
-    Signature(String),
+    Signature(#[from] SignatureError),
 }
 
 impl Denial {

@@ -1,39 +1,47 @@
 //! The check of a request's signature, where its trigger asks for one: over the raw body, before anything parses it.
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::flow::Flow;
 use crate::domain::id::TriggerId;
 use crate::domain::permission::Denial;
-use crate::domain::trigger::Signature;
+use crate::domain::signature::{Signature, Signed};
 use crate::service::Service;
 use crate::service::error::ServiceError;
-use crate::service::hooks::Request;
+use crate::service::hooks::{Admitted, Request};
 use crate::service::triggers::signature_place;
 
+impl Admitted {
+    /// Whether the sender signs the URL it calls, so that the check needs it.
+    pub fn signs_url(&self) -> bool {
+        self.settings.signature.as_ref().is_some_and(|signature| signature.scheme.covers_url())
+    }
+}
+
 impl Service {
-    /// Refuses a request that its sender did not sign as its trigger wants.
+    /// Refuses a request that its sender did not sign as its trigger wants; answers the secret it was signed with.
     pub(super) async fn check_signature(
         &self,
         flow: &Flow,
         trigger: &TriggerId,
         signature: &Signature,
         request: &Request,
-    ) -> Result<(), ServiceError> {
-        let secret = self.vault.open_secret(signature_place(&flow.group, trigger), &signature.secret).await;
-        let secret = secret.map_err(ServiceError::internal("opening a signing secret"))?;
-        let name = signature.scheme.header();
-        let value = request.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str());
-        let valid =
-            value.is_some_and(|value| signature.scheme.verify(secret.expose_secret().as_bytes(), &request.body, value));
-        if valid {
-            return Ok(());
+    ) -> Result<SecretString, ServiceError> {
+        let now = self.now();
+        let mut secrets = Vec::new();
+        for sealed in signature.secrets(now) {
+            let secret = self.vault.open_secret(signature_place(&flow.group, trigger), sealed).await;
+            secrets.push(secret.map_err(ServiceError::internal("opening a signing secret"))?);
         }
-        Err(ServiceError::from(Denial::Signature(match value {
-            None => format!("The signature is missing. This trigger wants it in the header {name}"),
-            Some(_) => format!(
-                "The signature in {name} does not fit the body. Check that sender and trigger have the same secret, and that nothing in between changes the body"
-            ),
-        })))
+        let plain: Vec<_> = secrets.iter().map(|secret| secret.expose_secret()).collect();
+        let signed = Signed {
+            method: &request.method,
+            url: request.url.as_ref().map_or("", |url| url.expose_secret()),
+            headers: &request.headers,
+            body: &request.body,
+        };
+        let fits = signature.scheme.verify(&plain, &signed, now, signature.tolerance_secs);
+        let fits = fits.map_err(Denial::Signature)?;
+        Ok(secrets.swap_remove(fits))
     }
 }

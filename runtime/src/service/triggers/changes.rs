@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::api_key::PlainApiKey;
 use crate::domain::id::{GroupId, TriggerId};
-use crate::domain::trigger::{AcceptedKeys, HttpSettings, METHODS, Respond, SignatureScheme};
+use crate::domain::trigger::{AcceptedKeys, HttpSettings, METHODS, Respond};
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::api_keys::{self, KeyState, NewApiKey, given};
 use crate::service::catalog::Catalog;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
+use crate::service::triggers::SignatureChanges;
 use crate::service::triggers::requests::{CorsRule, IdempotencyRule, NewPath};
 
 /// A trigger to be made, or what is to become different about one. What is absent stays as it is, or as every trigger
@@ -54,10 +54,10 @@ pub struct TriggerChanges {
     /// Whether the key may come as the last part of the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_in_path: Option<bool>,
-    /// A check of the body's signature; `null` for none.
+    /// A check of the request's signature; `null` for none.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<SigningSecret>)]
-    pub signature: Option<Option<SigningSecret>>,
+    #[schema(value_type = Option<SignatureChanges>)]
+    pub signature: Option<Option<SignatureChanges>>,
     /// A path of its own besides the routing key: `/g/{group}/{template}`; `null` for none. It goes without a key in the
     /// path.
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
@@ -71,23 +71,6 @@ pub struct TriggerChanges {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<IdempotencyRule>)]
     pub idempotency: Option<Option<IdempotencyRule>>,
-}
-
-/// A check of the body's signature.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SigningSecret {
-    /// Whose manner of signing.
-    pub scheme: SignatureScheme,
-    /// The secret shared with the sender. It is encrypted and never answered again.
-    #[serde(serialize_with = "on_its_way_to_the_server")]
-    #[schema(value_type = String, example = "a secret shared with the sender")]
-    pub secret: SecretString,
-}
-
-/// In clear: only the command line writes it, into its request.
-fn on_its_way_to_the_server<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose_secret())
 }
 
 impl Service {
@@ -120,9 +103,8 @@ impl Service {
             settings.keys = accepted_keys(edit.catalog(), group, keys)?;
         }
         if let Some(signature) = changes.signature {
-            let version = settings.signature.as_ref().map_or(1, |old| old.secret.version + 1);
             settings.signature = match signature {
-                Some(new) => Some(self.seal_signature(group, id, version, new.scheme, &new.secret).await?),
+                Some(new) => Some(self.change_signature(group, id, settings.signature.as_ref(), new).await?),
                 None => None,
             };
         }
