@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod app_registration;
 pub mod audit;
 pub mod compatibility;
+pub mod challenge;
 pub mod connection;
 pub mod connector;
 pub mod cors;

@@ -9,11 +9,13 @@ use jiff::SignedDuration;
 
 use crate::cli::output::{facts, line, table, time};
 use crate::cli::triggers::requests::{Requests, Without};
+use crate::cli::secrets::Source;
 use crate::cli::{CliError, Context};
+use crate::domain::challenge::ChallengeKind;
 use crate::domain::id::{Environment, Name, TriggerId};
 use crate::domain::trigger::Respond;
 use crate::http::api_keys::NewApiKey;
-use crate::http::triggers::{ChangedTriggerView, TriggerChanges, TriggerView};
+use crate::http::triggers::{ChallengeChanges, ChangedTriggerView, TriggerChanges, TriggerView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -95,6 +97,9 @@ pub(super) struct Update {
     no_signature: bool,
     #[command(flatten)]
     without: Without,
+    /// Answers no handshake.
+    #[arg(long, conflicts_with = "challenge")]
+    no_challenge: bool,
 }
 
 #[derive(Debug, Args)]
@@ -121,12 +126,25 @@ struct Settings {
     signature: signature::Options,
     #[command(flatten)]
     requests: Requests,
+    /// Answers this sender's handshake in place of the flow.
+    #[arg(long, value_name = "SENDER")]
+    challenge: Option<Handshake>,
+    /// The text that Meta repeats in its handshake: `ask`, `-` (standard input) or `env:VARIABLE`.
+    #[arg(long, value_name = "SOURCE", requires = "challenge")]
+    verify_token: Option<Source>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum HowToRespond {
     Sync,
     Async,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Handshake {
+    Slack,
+    Zoom,
+    Meta,
 }
 
 impl Settings {
@@ -137,6 +155,7 @@ impl Settings {
                 CliError::Usage(format!("a caller cannot wait for {timeout}. Write a duration such as 10s"))
             })
         });
+        let verify_token = self.verify_token.map(|source| source.read("the verify token")).transpose()?;
         let upper = |methods: Vec<String>| methods.iter().map(|method| method.to_uppercase()).collect();
         let mut changes = TriggerChanges {
             description: self.description,
@@ -149,6 +168,14 @@ impl Settings {
             timeout_ms: timeout.transpose()?.map(Some),
             max_body: self.max_body.map(Some),
             signature: self.signature.changes()?.map(Some),
+            challenge: self.challenge.map(|handshake| {
+                let kind = match handshake {
+                    Handshake::Slack => ChallengeKind::Slack,
+                    Handshake::Zoom => ChallengeKind::Zoom,
+                    Handshake::Meta => ChallengeKind::Meta,
+                };
+                Some(ChallengeChanges { kind, verify_token })
+            }),
             ..TriggerChanges::default()
         };
         self.requests.add_to(&mut changes)?;
@@ -179,6 +206,9 @@ impl Update {
             changes.signature = Some(None);
         }
         self.without.add_to(&mut changes);
+        if self.no_challenge {
+            changes.challenge = Some(None);
+        }
         changes.key_in_query = self.key_in_query;
         changes.key_in_path = self.key_in_path;
         Ok((self.flow, self.trigger, changes))
@@ -239,6 +269,14 @@ fn respond(trigger: &TriggerView) -> &'static str {
     }
 }
 
+fn challenge(kind: ChallengeKind) -> &'static str {
+    match kind {
+        ChallengeKind::Slack => "Slack's",
+        ChallengeKind::Zoom => "Zoom's",
+        ChallengeKind::Meta => "Meta's",
+    }
+}
+
 fn list(triggers: &[TriggerView]) -> String {
     let row = |trigger: &TriggerView| {
         let (id, methods, respond) = (trigger.id.to_string(), trigger.methods.join(", "), respond(trigger).to_owned());
@@ -269,6 +307,7 @@ fn show(trigger: &TriggerView) -> String {
         ("timeout", trigger.timeout_ms.map_or_else(|| "the server's".to_owned(), |ms| format!("{ms} ms"))),
         ("largest body", trigger.max_body.map_or_else(|| "the server's".to_owned(), |bytes| format!("{bytes} bytes"))),
         ("signature", signature::show(trigger.signature.as_ref())),
+        ("handshake", trigger.challenge.map_or("none", challenge).to_owned()),
         ("description", trigger.description.clone()),
         path,
         origins,
@@ -346,6 +385,8 @@ mod tests {
                 json!({"idempotency": {"header": "webhook-id", "window_seconds": 3600, "required": true}}),
             ),
             (" --signature stripe --tolerance 2m", json!({"signature": {"scheme": "stripe", "tolerance_secs": 120}})),
+            (" --challenge slack", json!({"challenge": {"kind": "slack"}})),
+            (" --no-challenge", json!({"challenge": null})),
             (" --keep-previous 0s", json!({"signature": {"keep_previous_secs": 0}})),
             (
                 " --hmac-header X-Sig --hmac-hash sha1 --hmac-encoding base64",

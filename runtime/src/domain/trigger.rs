@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::challenge::Challenge;
 use crate::domain::cors::Cors;
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, TriggerId};
 use crate::domain::idempotency::Idempotency;
@@ -128,6 +129,9 @@ pub struct HttpSettings {
     /// How it tells requests that it has had before; each one is run when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
+    /// The sender's handshake, which the server answers.
+    #[serde(default)]
+    pub challenge: Option<Challenge>,
 }
 
 impl HttpSettings {
@@ -142,6 +146,7 @@ impl HttpSettings {
             key_in_query: false,
             key_in_path: false,
             signature: None,
+            challenge: None,
             cors: None,
             idempotency: None,
         }

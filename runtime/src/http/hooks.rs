@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::cors::Cors;
+use crate::domain::challenge::{Handshake, Subscription};
 use crate::http::client_address::client_address;
 use crate::http::extract::{BODY_TIMEOUT, read_body};
 use crate::http::hooks::address::{Address, take_address, take_headers};
@@ -79,6 +81,7 @@ async fn let_in(api: &ApiState, parts: &Parts, body: Body, crossing: &OnceLock<C
         address: client_address(&parts.extensions),
         origin: parts.headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()),
         crossing,
+        subscribes: Subscription::of(method.as_str(), &query).is_some(),
         seen: &usage::seen(&parts.extensions),
     };
     let admitted = api.service.admit(&call).await;
@@ -116,6 +119,10 @@ async fn answer(
             let mut answer = (response.status, response.headers, response.body).into_response();
             answer.headers_mut().insert(RUN_ID, run_header(run));
             answer
+        }
+        Ok(Answer::Handshake(Handshake { content_type, body })) => {
+            // The body repeats what was sent: no browser is to find anything else in it.
+            ([(CONTENT_TYPE, content_type), (X_CONTENT_TYPE_OPTIONS, "nosniff")], body).into_response()
         }
         Ok(Answer::Accepted { run }) => {
             let body = axum::Json(Accepted { run, status: "queued".to_owned() });

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::challenge::{Challenge, ChallengeKind};
 use crate::domain::id::{ApiKeyId, Environment, FlowId, GroupId, TriggerId};
 use crate::domain::path_template::PathTemplate;
 use crate::domain::signature::{Signature, SignatureScheme};
@@ -18,7 +19,9 @@ use crate::http::problem::{Problem, ProblemBody};
 use crate::service::access::Actor;
 use crate::service::triggers::ChangedTrigger;
 
-pub use crate::service::triggers::{CorsRule, IdempotencyRule, NewPath, SignatureChanges, TriggerChanges};
+pub use crate::service::triggers::{
+    ChallengeChanges, CorsRule, IdempotencyRule, NewPath, SignatureChanges, TriggerChanges,
+};
 
 /// An HTTP trigger.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -63,6 +66,8 @@ pub struct TriggerView {
     /// How it tells requests that it has had before.
     #[serde(default)]
     pub idempotency: Option<IdempotencyRule>,
+    /// Whose handshake the server answers.
+    pub challenge: Option<ChallengeKind>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
@@ -153,6 +158,7 @@ impl TriggerView {
             }),
             cors: settings.cors.as_ref().map(CorsRule::from),
             idempotency: settings.idempotency.as_ref().map(IdempotencyRule::from),
+            challenge: settings.challenge.as_ref().map(Challenge::kind),
             created: trigger.created,
         }
     }

@@ -1,5 +1,6 @@
 //! The way of a webhook: who calls, which trigger, may they, then the run.
 
+mod challenge;
 mod signature;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::api_key::{ApiKey, AuthError};
 use crate::domain::cors::Cors;
+use crate::domain::challenge::Handshake;
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{FlowId, GroupId, TriggerId};
 use crate::domain::permission::{Denial, Scope};
@@ -63,6 +65,8 @@ pub struct Call<'a> {
     pub origin: Option<&'a str>,
     /// Is told which pages' scripts may read the answer, as soon as the trigger is known.
     pub crossing: &'a OnceLock<Cors>,
+    /// Whether its query is a handshake (`hub.mode=subscribe`), which comes by `GET`.
+    pub subscribes: bool,
     /// Is told which key and which flow it is.
     pub seen: &'a Seen,
 }
@@ -121,6 +125,8 @@ pub enum Answer {
         /// Which run.
         run: Uuid,
     },
+    /// The server's part of a handshake; nothing was run.
+    Handshake(Handshake),
 }
 
 /// What became of a request.
@@ -178,7 +184,7 @@ impl Door<'_> {
             let _ = call.crossing.set(cors.clone());
         }
         check_place(settings, call.presented)?;
-        if !settings.methods.contains(call.method) {
+        if !settings.methods.contains(call.method) && !challenge::subscribes(settings, call) {
             return Err(method_not_allowed(settings, &beside));
         }
         self.check_profile(&key, call.profile)?;
@@ -283,8 +289,16 @@ impl Service {
     /// Fires the trigger of an admitted request.
     pub async fn fire(self: &Arc<Self>, admitted: &Admitted, request: Request) -> Result<Fired, ServiceError> {
         let Admitted { key, flow, trigger, settings, publication, params, .. } = admitted;
-        if let Some(signature) = &settings.signature {
-            self.check_signature(flow, trigger, signature, &request).await?;
+        let shaken = |handshake| Ok(Fired::first(Ok(Answer::Handshake(handshake))));
+        if let Some(handshake) = self.answer_subscription(admitted, &request).await? {
+            return shaken(handshake);
+        }
+        let signed_with = match &settings.signature {
+            Some(signature) => Some(self.check_signature(flow, trigger, signature, &request).await?),
+            None => None,
+        };
+        if let Some(handshake) = challenge::answer_event(settings, &request, signed_with.as_ref()) {
+            return shaken(handshake);
         }
         let firing = Firing {
             environment: key.environment.clone(),

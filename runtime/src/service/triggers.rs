@@ -1,5 +1,6 @@
 //! HTTP triggers: those with a routing key, and the built-in execute trigger of each flow.
 
+mod challenge;
 mod changes;
 mod requests;
 mod signature;
@@ -24,8 +25,10 @@ use crate::service::record::Record;
 use crate::service::triggers::requests::changed_path;
 use crate::service::vault::random;
 
+pub(super) use challenge::verify_token_place;
 pub(super) use signature::signature_place;
 
+pub use challenge::ChallengeChanges;
 pub use changes::TriggerChanges;
 pub use requests::{CorsRule, IdempotencyRule, NewPath};
 pub use signature::SignatureChanges;

@@ -10,6 +10,7 @@ mod audit;
 mod authorisation;
 mod authorize;
 mod canary;
+mod challenges;
 mod conformance;
 mod connections;
 mod connector_versions;

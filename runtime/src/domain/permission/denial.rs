@@ -98,6 +98,9 @@ pub enum Denial {
     /// The body's signature is missing or wrong.
     #[error("{0}")]
     Signature(#[from] SignatureError),
+    /// Somebody shakes hands who does not know the trigger's token.
+    #[error("hub.verify_token is not this trigger's. Set the same text at the sender and in the trigger's challenge")]
+    VerifyToken,
 }
 
 impl Denial {
@@ -117,6 +120,7 @@ impl Denial {
             Self::Escalation { .. } => "more_than_own_rights",
             Self::Origin(_) => "origin_not_allowed",
             Self::Signature(_) => "signature",
+            Self::VerifyToken => "verify_token",
         }
     }
 }

@@ -124,6 +124,7 @@ impl House {
         let now = Timestamp::from_second(knock.now).unwrap();
         let door = Door { catalog: Arc::new(self.catalog()), pepper: &self.pepper, now };
         let admitted = door.admit(&Call {
+            subscribes: false,
             target,
             presented: &presented,
             method: knock.method,

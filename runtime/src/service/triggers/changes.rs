@@ -14,8 +14,9 @@ use crate::service::api_keys::{self, KeyState, NewApiKey, given};
 use crate::service::catalog::Catalog;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
-use crate::service::triggers::SignatureChanges;
+use crate::service::triggers::challenge::check_challenge;
 use crate::service::triggers::requests::{CorsRule, IdempotencyRule, NewPath};
+use crate::service::triggers::{ChallengeChanges, SignatureChanges};
 
 /// A trigger to be made, or what is to become different about one. What is absent stays as it is, or as every trigger
 /// begins: every key of the group, `POST`, answered with the flow's response. `null` puts that back.
@@ -71,6 +72,10 @@ pub struct TriggerChanges {
     #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<IdempotencyRule>)]
     pub idempotency: Option<Option<IdempotencyRule>>,
+    /// The sender's handshake, which the server answers in place of the flow; `null` for none.
+    #[serde(deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ChallengeChanges>)]
+    pub challenge: Option<Option<ChallengeChanges>>,
 }
 
 impl Service {
@@ -108,6 +113,13 @@ impl Service {
                 None => None,
             };
         }
+        if let Some(challenge) = changes.challenge {
+            settings.challenge = match challenge {
+                Some(wanted) => Some(self.change_challenge(group, id, settings.challenge.as_ref(), wanted).await?),
+                None => None,
+            };
+        }
+        check_challenge(&settings)?;
         let Some(new_key) = changes.new_key else { return Ok((settings, None)) };
         let (key, plain) = self.make_key(edit, actor, group, new_key)?;
         if let AcceptedKeys::Only(keys) = &mut settings.keys {
