@@ -16,7 +16,7 @@ mod window;
 
 use serde::Serialize;
 
-pub use time::{millis, rfc3339};
+pub use time::{millis, now, rfc3339};
 pub use window::{Found, Window};
 
 /// The code of an error that says that the cursor is of no use any more.

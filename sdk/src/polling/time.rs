@@ -1,6 +1,14 @@
 //! Times as apps write them, in milliseconds since 1970.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 const DAY: i64 = 86_400_000;
+
+/// The time now, in milliseconds since 1970, by the clock of the server.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// A time as RFC 3339 has it, such as `2026-01-02T03:04:05.678Z`, in milliseconds since 1970; nothing where it is none.
 ///
