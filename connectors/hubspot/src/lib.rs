@@ -15,15 +15,17 @@
 //! ```
 
 mod answer;
+mod new_contact;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
+use headgate_sdk::polling::Window;
 use headgate_sdk::prelude::*;
 
 pub use types::{
-    Contact, CreateContact, Direction, Filter, FilterGroup, GetContact, Next, Operator, Paging, Properties,
+    Contact, CreateContact, Direction, Filter, FilterGroup, GetContact, NewContact, Next, Operator, Paging, Properties,
     SearchContacts, SearchResult, Sort, UpdateContact,
 };
 
@@ -37,7 +39,7 @@ impl Hubspot {
         let token = SecretField::new("token", "Access token")
             .description("HubSpot > Settings > Integrations > Private Apps > your app > Auth. It starts with pat-.");
         Manifest::new("hubspot", "HubSpot")
-            .description("Contacts of HubSpot CRM: get, search, create, update.")
+            .description("Contacts of HubSpot CRM: get, search, create, update; new ones run flows.")
             .config(
                 ConfigField::new("api_url", "API address")
                     .description("Where HubSpot's API is; change it only to reach a stand-in for tests.")
@@ -63,7 +65,7 @@ impl Hubspot {
     }
 
     /// Gets one contact, by its id or by its e-mail address.
-    #[method(idempotent, scopes("crm.objects.contacts.read"))]
+    #[method(idempotent, scopes("crm.objects.contacts.read"), sample = Contact::sample)]
     fn get_contact(input: GetContact) -> Result<Contact> {
         let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
         let mut request = contact.address(http::get(contacts(Some(&contact))?));
@@ -74,24 +76,33 @@ impl Hubspot {
     }
 
     /// Finds contacts by filters, by words, or both. At most 10,000 can be paged through.
-    #[method(idempotent, scopes("crm.objects.contacts.read"))]
+    #[method(idempotent, scopes("crm.objects.contacts.read"), sample = SearchResult::sample)]
     fn search_contacts(input: SearchContacts) -> Result<SearchResult> {
         let url = contacts(None)? + "/search";
         answer::read(http::post(url).json(&input).send()?)
     }
 
     /// Creates a contact. Fails with `conflict` when the e-mail address is taken; its details name the existing id.
-    #[method(scopes("crm.objects.contacts.write"))]
+    #[method(scopes("crm.objects.contacts.write"), sample = Contact::sample)]
     fn create_contact(input: CreateContact) -> Result<Contact> {
         answer::read(http::post(contacts(None)?).json(&input).send()?)
     }
 
     /// Sets some properties of a contact, by its id or by its e-mail address. The others keep their values.
-    #[method(idempotent, scopes("crm.objects.contacts.write"))]
+    #[method(idempotent, scopes("crm.objects.contacts.write"), sample = Contact::sample)]
     fn update_contact(input: UpdateContact) -> Result<Contact> {
         let contact = types::reference(input.id.as_deref(), input.email.as_deref())?;
         let request = contact.address(http::patch(contacts(Some(&contact))?));
         answer::read(request.json(&serde_json::json!({ "properties": input.properties })).send()?)
+    }
+
+    /// Tells each contact that is created, in the order of creation.
+    #[trigger(scopes("crm.objects.contacts.read"), sample = Contact::sample)]
+    fn new_contact(input: NewContact, cursor: Option<Window>) -> Result<Polled<Contact, Window>> {
+        match cursor {
+            Some(window) => new_contact::poll(&input, window),
+            None => new_contact::begin(),
+        }
     }
 }
 

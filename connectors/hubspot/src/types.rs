@@ -28,6 +28,19 @@ pub struct Contact {
 }
 
 impl Contact {
+    /// A contact as HubSpot could answer it.
+    pub fn sample() -> Self {
+        let properties = [("email", "ada@example.com"), ("firstname", "Ada"), ("hs_lead_status", "NEW")];
+        let time = Some("2026-01-02T03:04:05.678Z".to_owned());
+        Self {
+            id: "51".into(),
+            properties: properties.map(|(name, value)| (name.into(), Some(value.into()))).into(),
+            created_at: time.clone(),
+            updated_at: time,
+            archived: false,
+        }
+    }
+
     /// The value of a property, unless it is empty or was not asked for.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties.get(name)?.as_deref().filter(|value| !value.is_empty())
@@ -198,6 +211,13 @@ pub struct SearchResult {
     pub paging: Option<Paging>,
 }
 
+impl SearchResult {
+    /// A page as HubSpot could answer it.
+    pub fn sample() -> Self {
+        Self { total: 1, results: vec![Contact::sample()], paging: None }
+    }
+}
+
 /// Where to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paging {
@@ -211,6 +231,18 @@ pub struct Paging {
 pub struct Next {
     /// What to give as `after`.
     pub after: String,
+}
+
+/// Which new contacts are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewContact {
+    /// Which properties to tell; HubSpot's choice when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub properties: Vec<String>,
+    /// Only contacts that all of these filters fit; at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
 }
 
 /// A contact to be created.
