@@ -18,17 +18,19 @@
 //! ```
 
 mod answer;
+mod new_record;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
+use headgate_sdk::polling::Window;
 use headgate_sdk::prelude::*;
 use serde_json::{Value, json};
 
 pub use types::{
     Change, CreateRecords, Direction, Fields, ListRecords, NewRecord, Page, Record, Records, Sort, UpdateRecords,
-    UpsertRecords, Upserted,
+    UpsertRecords, Upserted, Watch,
 };
 
 /// How many records one request may write.
@@ -45,7 +47,7 @@ impl Airtable {
             .description("airtable.com/create/tokens, with the scopes and the bases it is for. It starts with pat.");
         let stand_in = "change it only to reach a stand-in for tests.";
         Manifest::new("airtable", "Airtable")
-            .description("Records of Airtable bases: list, create, update, upsert.")
+            .description("Records of Airtable bases: list, create, update, upsert; new ones run flows.")
             .config(
                 ConfigField::new("api_url", "API address")
                     .description(format!("Where Airtable's Web API is; {stand_in}"))
@@ -66,28 +68,28 @@ impl Airtable {
     }
 
     /// Lists the records of a table, a page at a time.
-    #[method(idempotent, scopes("data.records:read"))]
+    #[method(idempotent, scopes("data.records:read"), sample = Page::sample)]
     fn list_records(input: ListRecords) -> Result<Page> {
         let url = table(&input.base_id, &input.table)? + "/listRecords";
         answer::read(http::post(url).json(&body(&input)?).send()?)
     }
 
     /// Creates up to 10 records.
-    #[method(scopes("data.records:write"))]
+    #[method(scopes("data.records:write"), sample = Records::sample)]
     fn create_records(input: CreateRecords) -> Result<Records> {
         check_count(input.records.len())?;
         answer::read(http::post(table(&input.base_id, &input.table)?).json(&body(&input)?).send()?)
     }
 
     /// Sets some fields of up to 10 records, by their ids. The other fields keep their values.
-    #[method(idempotent, scopes("data.records:write"))]
+    #[method(idempotent, scopes("data.records:write"), sample = Records::sample)]
     fn update_records(input: UpdateRecords) -> Result<Records> {
         check_count(input.records.len())?;
         answer::read(http::patch(table(&input.base_id, &input.table)?).json(&body(&input)?).send()?)
     }
 
     /// Updates up to 10 records that have the same values in some fields, and creates those that nobody has yet.
-    #[method(idempotent, scopes("data.records:write"))]
+    #[method(idempotent, scopes("data.records:write"), sample = Upserted::sample)]
     fn upsert_records(input: UpsertRecords) -> Result<Upserted> {
         check_count(input.records.len())?;
         let mut body = body(&input)?;
@@ -96,6 +98,15 @@ impl Airtable {
             body.remove("mergeOn");
         }
         answer::read(http::patch(table(&input.base_id, &input.table)?).json(&body).send()?)
+    }
+
+    /// Tells each record that is created in a table.
+    #[trigger(scopes("data.records:read"), sample = Record::sample)]
+    fn new_record(input: Watch, cursor: Option<Window>) -> Result<Polled<Record, Window>> {
+        match cursor {
+            Some(window) => new_record::poll(&input, window),
+            None => new_record::begin(&input),
+        }
     }
 }
 

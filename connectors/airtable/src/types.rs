@@ -20,6 +20,33 @@ pub struct Record {
     pub fields: Fields,
 }
 
+impl Record {
+    /// A record as Airtable could answer it.
+    pub fn sample() -> Self {
+        let fields = named([("Name", Value::from("Call Ada")), ("Done", Value::from(true))]);
+        Self { id: "rec560UJdUtocSouk".into(), created_time: Some("2026-01-02T03:04:05.000Z".into()), fields }
+    }
+}
+
+/// Which new records are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Watch {
+    /// The base's id (`app...`).
+    pub base_id: String,
+    /// The table's name or id (`tbl...`); the id outlives a renaming.
+    pub table: String,
+    /// Which fields to tell, by names or ids; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Only records for which this formula is true when they are polled, such as `{Status} = 'Open'`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter_by_formula: Option<String>,
+    /// Only the records of this view, by its name or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
+}
+
 /// Which records to list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -104,6 +131,13 @@ pub struct Page {
     /// What to give as `offset` for the next page; left out on the last. It is valid for a few minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<String>,
+}
+
+impl Page {
+    /// A page as Airtable could answer it.
+    pub fn sample() -> Self {
+        Self { records: vec![Record::sample()], offset: None }
+    }
 }
 
 /// Records to be created.
@@ -222,6 +256,21 @@ pub struct Upserted {
     /// The ids of those that were there.
     #[serde(default)]
     pub updated_records: Vec<String>,
+}
+
+impl Records {
+    /// Records as Airtable could answer them.
+    pub fn sample() -> Self {
+        Self { records: vec![Record::sample()] }
+    }
+}
+
+impl Upserted {
+    /// Records as Airtable could answer them.
+    pub fn sample() -> Self {
+        let record = Record::sample();
+        Self { created_records: Vec::new(), updated_records: vec![record.id.clone()], records: vec![record] }
+    }
 }
 
 fn named<N: Into<String>, V: Into<Value>>(fields: impl IntoIterator<Item = (N, V)>) -> Fields {
