@@ -18,14 +18,16 @@
 //! ```
 
 mod answer;
+mod page_changed;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
+use headgate_sdk::polling::Window;
 use headgate_sdk::prelude::*;
 
-pub use types::{CreatePage, Page, Pages, Parent, QueryDatabase, RetrievePage};
+pub use types::{CreatePage, Page, Pages, Parent, QueryDatabase, RetrievePage, Watch};
 
 /// The API's version. From 2025-09-03 on, databases are queried through their data sources.
 const VERSION: &str = "2022-06-28";
@@ -40,7 +42,7 @@ impl Notion {
         let token = SecretField::new("token", "Integration secret")
             .description("notion.so/my-integrations > your internal integration. It starts with ntn_ or secret_.");
         Manifest::new("notion", "Notion")
-            .description("Databases and pages of a Notion workspace: query, create, retrieve.")
+            .description("Databases and pages of a Notion workspace: query, create, retrieve; changed pages run flows.")
             .config(
                 ConfigField::new("api_url", "API address")
                     .description("Where Notion's API is; change it only to reach a stand-in for tests.")
@@ -55,7 +57,7 @@ impl Notion {
     }
 
     /// Finds the pages of a database, by Notion's own filters and sorts.
-    #[method(idempotent)]
+    #[method(idempotent, sample = Pages::sample)]
     fn query_database(input: QueryDatabase) -> Result<Pages> {
         let id = types::id("database_id", &input.database_id)?;
         let mut request = http::post(url(&format!("databases/{id}/query"))?);
@@ -66,7 +68,7 @@ impl Notion {
     }
 
     /// Creates a page in a database or below another page, with properties and content.
-    #[method]
+    #[method(sample = Page::sample)]
     fn create_page(input: CreatePage) -> Result<Page> {
         match &input.parent {
             Parent::DatabaseId(id) => types::id("parent.database_id", id)?,
@@ -76,7 +78,7 @@ impl Notion {
     }
 
     /// Gets a page's properties. Its content is not among them.
-    #[method(idempotent)]
+    #[method(idempotent, sample = Page::sample)]
     fn retrieve_page(input: RetrievePage) -> Result<Page> {
         let id = types::id("page_id", &input.page_id)?;
         let mut request = http::get(url(&format!("pages/{id}"))?);
@@ -84,6 +86,15 @@ impl Notion {
             request = request.query("filter_properties", property);
         }
         answer::read(request.send()?)
+    }
+
+    /// Tells each page of a database that is created or changed, once its minute is over.
+    #[trigger(sample = Page::sample)]
+    fn page_changed(input: Watch, cursor: Option<Window>) -> Result<Polled<Page, Window>> {
+        match cursor {
+            Some(window) => page_changed::poll(&input, window, headgate_sdk::polling::now()),
+            None => page_changed::begin(&input, headgate_sdk::polling::now()),
+        }
     }
 }
 

@@ -82,6 +82,27 @@ pub struct Pages {
     pub next_cursor: Option<String>,
 }
 
+impl Pages {
+    /// Pages as Notion could answer them.
+    pub fn sample() -> Self {
+        Self { results: vec![Page::sample()], has_more: false, next_cursor: None }
+    }
+}
+
+/// Which changed pages are told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The database's id: the 32 digits in its link, before `?v=`.
+    pub database_id: String,
+    /// Only pages that fit this filter when they are polled, such as `{"property": "Status", "status": {"equals": "Open"}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Value>,
+    /// The ids of the properties to tell; all of them when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filter_properties: Vec<String>,
+}
+
 /// A page.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
@@ -111,6 +132,22 @@ pub struct Page {
 }
 
 impl Page {
+    /// A page as Notion could answer it.
+    pub fn sample() -> Self {
+        let name = json!({"id": "title", "type": "title", "title": [{"type": "text", "plain_text": "Ada Lovelace"}]});
+        let time = Some("2026-01-02T03:04:00.000Z".to_owned());
+        Self {
+            id: "59833787-2cf9-4fdf-8782-e53db20768a5".into(),
+            url: Some("https://www.notion.so/Ada-598337872cf94fdf8782e53db20768a5".into()),
+            created_time: time.clone(),
+            last_edited_time: time,
+            archived: false,
+            in_trash: false,
+            parent: json!({"type": "database_id", "database_id": "668d797c-76fa-4934-9b05-ad288df2d136"}),
+            properties: [("Name".to_owned(), name), ("Age".to_owned(), json!({"type": "number", "number": 36}))].into(),
+        }
+    }
+
     /// A property of the type title or text as plain text; nothing when it is of another type or not there.
     pub fn plain_text(&self, property: &str) -> Option<String> {
         let property = self.properties.get(property)?;
