@@ -18,6 +18,7 @@ mod address;
 mod answer;
 mod message;
 mod mime;
+mod new_mail;
 mod types;
 
 #[cfg(test)]
@@ -25,7 +26,8 @@ mod tests;
 
 use headgate_sdk::prelude::*;
 
-pub use types::{Attachment, Found, FoundMessage, Get, Message, MessageAttachment, Search, Send, Sent};
+pub use new_mail::Cursor;
+pub use types::{Attachment, Found, FoundMessage, Get, Mail, Message, MessageAttachment, NewMail, Search, Send, Sent};
 
 const SEND: &str = "https://www.googleapis.com/auth/gmail.send";
 const READ: &str = "https://www.googleapis.com/auth/gmail.readonly";
@@ -47,7 +49,7 @@ impl Gmail {
             ConfigField::new(name, title).description(stand_in).default_value(url).advanced()
         };
         Manifest::new("gmail", "Gmail")
-            .description("Messages of a Gmail mailbox: send, search, get.")
+            .description("Messages of a Gmail mailbox: send, search, get; new mail runs flows.")
             .config(address("api_url", "API address", "https://gmail.googleapis.com/gmail/v1"))
             .config(address(
                 "upload_url",
@@ -69,7 +71,7 @@ impl Gmail {
         "https://www.googleapis.com/auth/gmail.send",
         "https://www.googleapis.com/auth/gmail.compose",
         "https://www.googleapis.com/auth/gmail.modify"
-    ))]
+    ), sample = Sent::sample)]
     fn send(input: Send) -> Result<Sent> {
         let message = mime::write(&input)?;
         let request = if message.len() > INLINE_MESSAGE {
@@ -85,7 +87,8 @@ impl Gmail {
     /// Finds messages as Gmail's search box does, newest first. Answers their ids; `get` answers what is in them.
     #[method(
         idempotent,
-        scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify")
+        scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify"),
+        sample = Found::sample
     )]
     fn search(input: Search) -> Result<Found> {
         let mut request = http::get(messages("api_url")?);
@@ -105,7 +108,8 @@ impl Gmail {
     /// Gets one message: its headers, its text and HTML, and which files are attached, on demand with their contents.
     #[method(
         idempotent,
-        scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify")
+        scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify"),
+        sample = Message::sample
     )]
     fn get(input: Get) -> Result<Message> {
         if matches!(input.id.as_str(), "" | "." | "..") {
@@ -120,6 +124,18 @@ impl Gmail {
             }
         }
         Ok(message)
+    }
+
+    /// Tells each message that arrives: its headers and how it begins. `get` answers the whole message.
+    #[trigger(
+        scopes("https://www.googleapis.com/auth/gmail.readonly", "https://www.googleapis.com/auth/gmail.modify"),
+        sample = Mail::sample
+    )]
+    fn new_mail(input: NewMail, cursor: Option<Cursor>) -> Result<Polled<Mail, Cursor>> {
+        match cursor {
+            Some(cursor) => new_mail::poll(&input, cursor),
+            None => new_mail::begin(),
+        }
     }
 }
 
@@ -140,7 +156,12 @@ fn oauth() -> Oauth {
 
 /// The URL of the mailbox's messages, at the address that a setting names.
 fn messages(setting: &str) -> Result<String> {
+    mailbox(setting, "messages")
+}
+
+/// The URL of a part of the mailbox, at the address that a setting names.
+fn mailbox(setting: &str, part: &str) -> Result<String> {
     let api = config(setting)
         .ok_or_else(|| Error::new("invalid_config", format!("The connection's setting {setting} is missing.")))?;
-    Ok(format!("{}/users/me/messages", api.trim_end_matches('/')))
+    Ok(format!("{}/users/me/{part}", api.trim_end_matches('/')))
 }

@@ -102,6 +102,13 @@ pub struct Sent {
     pub label_ids: Vec<String>,
 }
 
+impl Sent {
+    /// An answer as Gmail could give it.
+    pub fn sample() -> Self {
+        Self { id: "18c1a2b3c4d5e6f7".into(), thread_id: "18c1a2b3c4d5e6f7".into(), label_ids: vec!["SENT".into()] }
+    }
+}
+
 /// Which messages to find.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -147,6 +154,14 @@ pub struct Found {
     /// About how many there are.
     #[serde(default)]
     pub result_size_estimate: u64,
+}
+
+impl Found {
+    /// A page as Gmail could answer it.
+    pub fn sample() -> Self {
+        let message = FoundMessage { id: "18c1a2b3c4d5e6f7".into(), thread_id: "18c1a2b3c4d5e6f7".into() };
+        Self { messages: vec![message], next_page_token: None, result_size_estimate: 1 }
+    }
 }
 
 /// A found message.
@@ -209,6 +224,101 @@ pub struct Message {
     pub html: Option<String>,
     /// The attached files.
     pub attachments: Vec<MessageAttachment>,
+}
+
+impl Message {
+    /// A message as Gmail could answer it.
+    pub fn sample() -> Self {
+        let Mail { id, thread_id, label_ids, snippet, internal_date, from, to, cc, subject, date, message_id } =
+            Mail::sample();
+        let (text, html) = (Some("Thank you for your order.\r\n".to_owned()), None);
+        let attachments = Vec::new();
+        Self {
+            id,
+            thread_id,
+            label_ids,
+            snippet,
+            internal_date,
+            from,
+            to,
+            cc,
+            subject,
+            date,
+            message_id,
+            text,
+            html,
+            attachments,
+        }
+    }
+}
+
+/// Which new messages are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewMail {
+    /// Only messages that arrive with this label, by its id; `INBOX` when left out.
+    #[serde(default = "inbox")]
+    pub label_id: String,
+}
+
+/// A message without its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Mail {
+    /// Its id, by which `get` answers the whole message.
+    pub id: String,
+    /// Its thread's id.
+    pub thread_id: String,
+    /// The ids of its labels, such as `INBOX` and `UNREAD`.
+    pub label_ids: Vec<String>,
+    /// How it begins.
+    pub snippet: String,
+    /// When Gmail got it, in milliseconds since 1970.
+    pub internal_date: Option<String>,
+    /// The header `From`; encoded words are left as they came, here and in the others.
+    pub from: Option<String>,
+    /// The header `To`.
+    pub to: Option<String>,
+    /// The header `Cc`.
+    pub cc: Option<String>,
+    /// The header `Subject`.
+    pub subject: Option<String>,
+    /// The header `Date`.
+    pub date: Option<String>,
+    /// The header `Message-ID`, for answers.
+    pub message_id: Option<String>,
+}
+
+impl Mail {
+    /// A message as Gmail could answer it.
+    pub fn sample() -> Self {
+        Self {
+            id: "18c1a2b3c4d5e6f7".into(),
+            thread_id: "18c1a2b3c4d5e6f7".into(),
+            label_ids: vec!["INBOX".into(), "UNREAD".into()],
+            snippet: "Thank you for your order.".into(),
+            internal_date: Some("1767323045000".into()),
+            from: Some("Ada Lovelace <ada@example.com>".into()),
+            to: Some("sales@example.com".into()),
+            cc: None,
+            subject: Some("Order A-7".into()),
+            date: Some("Fri, 2 Jan 2026 03:04:05 +0000".into()),
+            message_id: Some("<a1b2@mail.example.com>".into()),
+        }
+    }
+}
+
+impl From<Message> for Mail {
+    fn from(message: Message) -> Self {
+        let Message {
+            id, thread_id, label_ids, snippet, internal_date, from, to, cc, subject, date, message_id, ..
+        } = message;
+        Self { id, thread_id, label_ids, snippet, internal_date, from, to, cc, subject, date, message_id }
+    }
+}
+
+fn inbox() -> String {
+    "INBOX".into()
 }
 
 /// A file of a message.
