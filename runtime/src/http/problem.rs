@@ -220,6 +220,8 @@ impl From<ServiceError> for Problem {
                     json!({"slot": slot, "method": method, "cause": cause, "remedy": remedy})
                 });
                 problem.body.details = Some(json!({ "missing": missing.collect::<Vec<_>>() }));
+                problem
+            }
             ServiceError::Incompatible(found) => {
                 let mut problem = Self::new(StatusCode::CONFLICT, "connector_incompatible", message);
                 problem.body.details = Some(json!({"breaks": found.breaks, "warnings": found.warnings}));

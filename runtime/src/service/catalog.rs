@@ -210,7 +210,11 @@ impl Catalog {
         if let Some(old) = &old {
             self.count_published(old, -1);
             self.flow_names.remove(&(old.group.clone(), old.name.clone()));
+        }
         self.flow_names.insert((flow.group.clone(), flow.name.clone()), flow.id.clone());
+        old
+    }
+
     fn count_published(&mut self, flow: &Flow, times: isize) {
         for publication in flow.published.values() {
             let before = self.published.get(&publication.digest).copied().unwrap_or_default();
@@ -218,6 +222,9 @@ impl Catalog {
                 0 => self.published.remove(&publication.digest),
                 count => self.published.insert(publication.digest, count),
             };
+        }
+    }
+
     /// Keys share the texts they have in common: their group's name and their environment's.
     fn put_key(&mut self, mut key: Arc<ApiKey>) -> Option<Arc<ApiKey>> {
         if let (Some(group), Some(key)) = (self.groups.get(&key.group), Arc::get_mut(&mut key)) {

@@ -109,6 +109,7 @@ pub enum ServiceError {
     #[error("{0}")]
     NotPublishable(Box<NotPublishable>),
     /// A connector is not changed, as something would break by it.
+    #[error("{0}")]
     Incompatible(Box<Incompatible>),
     /// The flow failed, by its own error or by a fault of its code.
     #[error("{}", .failure.message)]
