@@ -18,7 +18,7 @@ use crate::service::{Clock, Sections, Service};
 use crate::settings::Settings;
 use crate::store::{Database, Options};
 use crate::wasm::egress::Egress;
-use crate::wasm::{ModuleCache, WasmHost};
+use crate::wasm::{Compiler, ModuleCache, WasmHost};
 
 /// A running server.
 pub struct App {
@@ -32,12 +32,17 @@ pub struct App {
 
 impl App {
     /// Starts a server by the system's clock. `key` is the key-encryption key, where it does not come from the key file.
-    pub async fn start(settings: Settings, key: Option<SecretString>) -> anyhow::Result<Self> {
-        Self::start_with_clock(settings, key, Arc::new(Timestamp::now)).await
+    pub async fn start(settings: Settings, key: Option<SecretString>, compiler: Compiler) -> anyhow::Result<Self> {
+        Self::start_with_clock(settings, key, compiler, Arc::new(Timestamp::now)).await
     }
 
     /// [`Self::start`] by another clock.
-    pub async fn start_with_clock(settings: Settings, key: Option<SecretString>, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start_with_clock(
+        settings: Settings,
+        key: Option<SecretString>,
+        compiler: Compiler,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!(
                 "cannot listen at {}. Stop what listens there, or choose another address with --listen",
@@ -55,7 +60,7 @@ impl App {
         let cache = ModuleCache::open(settings.data_dir.join("cache"), *vault.module_cache_key())
             .context("compiled modules cannot be kept")?;
         let egress = Egress::new(settings.egress).context("outgoing requests cannot be made")?;
-        let wasm = WasmHost::new(settings.wasm, cache, egress).context("the sandbox cannot be set up")?;
+        let wasm = WasmHost::new(settings.wasm, cache, compiler, egress).context("the sandbox cannot be set up")?;
         let stopping = CancellationToken::new();
         let sections = Sections {
             service: settings.service,

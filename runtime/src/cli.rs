@@ -36,6 +36,7 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
 use crate::domain::id::GroupId;
+use crate::wasm::{Compiler, SUBCOMMAND, compile_child};
 use client::Client;
 use output::Output;
 use sessions::Sessions;
@@ -55,6 +56,8 @@ pub struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
+    #[clap(skip)]
+    compiler: Option<Compiler>,
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +77,9 @@ struct Global {
 enum Command {
     /// Starts the server.
     Serve(serve::Serve),
+    /// Compiles one component, as the server asks on standard input.
+    #[command(name = SUBCOMMAND, hide = true)]
+    CompileModule,
     /// Shows a whole journey: a webhook runs a flow that calls an app whose secret it never sees.
     Demo(demo::Demo),
     /// Makes a crate for a flow or a connector.
@@ -171,12 +177,19 @@ impl Context {
 }
 
 impl Cli {
+    /// Names another compiler for the server than this very program: for programs that are not `headgate` themselves.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Compiler) -> Self {
+        Self { compiler: Some(compiler), ..self }
+    }
+
     /// Does what the command line asks for.
     pub async fn run(self) -> Result<(), CliError> {
         let output = Output::new(self.global.json);
         match self.command {
-            Command::Serve(serve) => serve.run(output).await,
-            Command::Demo(demo) => demo.run().await,
+            Command::Serve(serve) => serve.run(output, compiler(self.compiler)?).await,
+            Command::CompileModule => compile_child(),
+            Command::Demo(demo) => demo.run(compiler(self.compiler)?).await,
             Command::New(new) => new.run(output),
             Command::Build(build) => build.run(output).await,
             Command::Login(login) => login.run(&Context::new(self.global)?).await,
@@ -206,6 +219,14 @@ impl Cli {
             Command::Alerts(command) => command.run(&Context::new(self.global)?).await,
         }
     }
+}
+
+/// What compiles components for a server.
+fn compiler(named: Option<Compiler>) -> Result<Compiler, CliError> {
+    named.map_or_else(Compiler::of_this_program, Ok).map_err(|error| {
+        let lost = "the program's own file cannot be found, and it is needed to compile components";
+        CliError::Server(anyhow::Error::new(error).context(lost))
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod bindings;
 mod blob;
 mod cache;
 mod call;
+mod compiler;
 mod connector;
 mod cpu;
 pub mod egress;
@@ -31,6 +32,7 @@ mod trusted;
 
 pub use admission::{Admitted, AdmittedConnector, AdmittedFlow};
 pub use cache::ModuleCache;
+pub use compiler::{Compiler, Program, SUBCOMMAND, compile_child};
 pub use connector::Poll;
 pub use error::{CallError, FaultCode, GuestError, LoadError, WasmError};
 pub use event::{Event, Response};

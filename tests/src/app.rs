@@ -7,6 +7,7 @@ use std::time::Duration;
 use headgate::app::App;
 use headgate::service::Clock;
 use headgate::settings::Settings;
+use headgate::wasm::Compiler;
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -28,6 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub struct TestApp {
     app: App,
     settings: Settings,
+    compiler: Compiler,
     clock: Clock,
     dir: TempDir,
     token: String,
@@ -67,6 +69,12 @@ impl TestApp {
 
     /// A server with the group `acme` that goes by the story's own clock.
     pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
+        // The components of most stories are this workspace's own; those of `loading` are compiled apart.
+        Self::with_compiler(Compiler::InProcess, clock, change).await
+    }
+
+    /// A server with the group `acme` that compiles in the story's own way.
+    pub async fn with_compiler(compiler: Compiler, clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings { data_dir: dir.path().join("data"), ..Settings::default() };
         settings.listen = "127.0.0.1:0".parse().unwrap();
@@ -76,8 +84,8 @@ impl TestApp {
         settings.users.access_token = FOREVER;
         settings.users.refresh_token = FOREVER;
         change(&mut settings);
-        let app = App::start_with_clock(settings.clone(), None, clock.clone()).await.unwrap();
-        let mut test = Self { app, settings, clock, dir, token: String::new(), client: client() };
+        let app = App::start_with_clock(settings.clone(), None, compiler.clone(), clock.clone()).await.unwrap();
+        let mut test = Self { app, settings, compiler, clock, dir, token: String::new(), client: client() };
         let setup = test.app.setup_token().unwrap().expose_secret().to_owned();
         test.token = text(&test.set_up(&setup, OPERATOR).await["access_token"]);
         test.post("/groups", json!({"name": "acme"})).await;
@@ -91,11 +99,11 @@ impl TestApp {
 
     /// Stops the server, changes something in its data folder, and starts it again.
     pub async fn restart_after(self, change: impl FnOnce(&Path)) -> Self {
-        let Self { app, settings, clock, dir, token, client } = self;
+        let Self { app, settings, compiler, clock, dir, token, client } = self;
         app.stop().await.unwrap();
         change(&settings.data_dir);
-        let app = App::start_with_clock(settings.clone(), None, clock.clone()).await.unwrap();
-        Self { app, settings, clock, dir, token, client }
+        let app = App::start_with_clock(settings.clone(), None, compiler.clone(), clock.clone()).await.unwrap();
+        Self { app, settings, compiler, clock, dir, token, client }
     }
 
     /// Stops the server and starts it again with other settings.

@@ -20,6 +20,7 @@ mod app;
 pub mod apps;
 pub mod canary;
 pub mod clock;
+pub mod compiler;
 pub mod crm;
 pub mod guests;
 pub mod held;

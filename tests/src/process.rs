@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::app::{Key, PATIENCE, Trigger, client, succeeded};
+use crate::compiler;
 
 /// The test that is the server. It calls [`serve`].
 const SERVER: &str = "durable::server_process";
@@ -25,7 +26,7 @@ pub fn serve() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let line = ["headgate".into(), "serve".into(), "--listen=127.0.0.1:0".into(), "--data-dir".into(), folder];
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let ended = runtime.block_on(Cli::parse_from(line).run());
+    let ended = runtime.block_on(Cli::parse_from(line).with_compiler(compiler::child()).run());
     // As at the end of `main`: what still runs there holds up the end of the process here as well.
     drop(runtime);
     let status = ended.map_or_else(
@@ -111,6 +112,11 @@ impl Process {
     pub async fn ended(mut self) -> Ended {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("the server does not end").unwrap();
         Ended { status, said: fs::read_to_string(&self.said).unwrap() }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Where it listens, without a trailing slash.

@@ -20,6 +20,7 @@ use crate::cli::{CliError, checkout};
 use crate::domain::secret::random_text;
 use crate::service::vault::random;
 use crate::settings::Settings;
+use crate::wasm::Compiler;
 use crm::Crm;
 use journey::Journey;
 use story::Story;
@@ -59,7 +60,7 @@ impl Folder {
 }
 
 impl Demo {
-    pub(super) async fn run(self) -> Result<(), CliError> {
+    pub(super) async fn run(self, compiler: Compiler) -> Result<(), CliError> {
         let here = std::env::current_dir().map_err(CliError::file("find", Path::new(".")))?;
         let source = checkout::above(&here).ok_or_else(|| {
             CliError::Usage(
@@ -70,7 +71,7 @@ impl Demo {
         let stopping = CancellationToken::new();
         let _stop_crm = stopping.clone().drop_guard();
         tokio::select! {
-            shown = self.show(&source, stopping) => {
+            shown = self.show(&source, compiler, stopping) => {
                 let running = shown?;
                 if !self.once {
                     running.journey.invite()?;
@@ -83,13 +84,13 @@ impl Demo {
     }
 
     /// Goes the whole way; what runs then goes on running.
-    async fn show(&self, source: &Path, stopping: CancellationToken) -> Result<Running, CliError> {
+    async fn show(&self, source: &Path, compiler: Compiler, stopping: CancellationToken) -> Result<Running, CliError> {
         let mut story = Story::begin()?;
         let guests = guests::build(source, &mut story).await?;
         let secret = SecretString::from(format!("pat-demo-{}", random_text(32, random)));
         let crm = self.start_crm(&secret, stopping, &mut story).await?;
         let folder = self.folder()?;
-        let app = self.start_server(&folder, &crm, &mut story).await?;
+        let app = self.start_server(&folder, &crm, compiler, &mut story).await?;
         let setup = app.setup_token().cloned().ok_or_else(|| {
             CliError::Usage(format!("{} was used before. Choose an empty folder for the demo", folder.path().display()))
         })?;
@@ -130,7 +131,13 @@ impl Demo {
         Ok(crm)
     }
 
-    async fn start_server(&self, folder: &Folder, crm: &Crm, story: &mut Story) -> Result<App, CliError> {
+    async fn start_server(
+        &self,
+        folder: &Folder,
+        crm: &Crm,
+        compiler: Compiler,
+        story: &mut Story,
+    ) -> Result<App, CliError> {
         story.step("Start the server on an embedded store")?;
         let exemption = crm.address.to_string();
         let mut settings = Settings {
@@ -145,7 +152,7 @@ impl Demo {
                 .map_err(|error: crate::wasm::egress::ExemptionError| CliError::Usage(error.to_string()))?,
         );
         start_log(&settings);
-        let app = App::start(settings, None).await.map_err(CliError::Server)?;
+        let app = App::start(settings, None, compiler).await.map_err(CliError::Server)?;
         story.say(&format!(
             "it listens at {}, and keeps everything in {}",
             app.public_url(),

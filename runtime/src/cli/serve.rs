@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::cli::CliError;
 use crate::cli::output::{Output, line, table};
 use crate::settings::{KEY_VARIABLE, LogFormat, Settings, Sources};
+use crate::wasm::Compiler;
 
 /// Starts the server.
 ///
@@ -47,7 +48,7 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
+    pub(super) async fn run(self, output: Output, compiler: Compiler) -> Result<(), CliError> {
         let print = self.print_settings;
         let settings = self.settings()?;
         if print {
@@ -55,7 +56,7 @@ impl Serve {
         }
         start_log(&settings);
         let mut signals = Signals::new()?;
-        let app = App::start(settings, key_of_environment()).await.map_err(CliError::Server)?;
+        let app = App::start(settings, key_of_environment(), compiler).await.map_err(CliError::Server)?;
         tracing::info!(address = %app.address(), version = env!("CARGO_PKG_VERSION"), "listening");
         greet(&app)?;
         signals.next().await;

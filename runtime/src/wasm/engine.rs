@@ -39,15 +39,26 @@ pub(super) fn compatibility(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
+/// Makes an engine that only compiles: its code fits the engine that runs it, and it reserves no places.
+pub(super) fn compiling() -> Result<Engine, WasmError> {
+    Engine::new(&code()).map_err(|error| WasmError::Engine { reason: format!("{error:#}") })
+}
+
 fn config(settings: &WasmSettings) -> Config {
+    let mut config = code();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+    config
+}
+
+/// What decides how code looks.
+fn code() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         // The WIT stands on the synchronous ABI; without this each store would carry the state of the asynchronous one.
         .concurrency_support(false)
         .epoch_interruption(true)
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 
@@ -73,4 +84,16 @@ fn pool(settings: &WasmSettings) -> PoolingAllocationConfig {
         // Asks the kernel which pages were touched instead of resetting all: a third of the time per call.
         .pagemap_scan(Enabled::Auto);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compiled_apart_fits_the_engine_that_runs() {
+        let settings = WasmSettings { flow_instances: 2, connector_instances: 2, ..WasmSettings::default() };
+        let (running, apart) = (start(&settings).unwrap(), compiling().unwrap());
+        assert_eq!(compatibility(&running), compatibility(&apart));
+    }
 }

@@ -117,6 +117,43 @@ pub enum LoadError {
         /// The most allowed.
         limit: Duration,
     },
+    /// Compiling took too much memory.
+    #[error(
+        "the component is too large to compile within {limit} bytes of memory. Make it smaller, or raise the setting compile_memory_bytes"
+    )]
+    CompileMemory {
+        /// The most allowed.
+        limit: u64,
+    },
+    /// The compiled form is too large.
+    #[error(
+        "the component's compiled form has more than {limit} bytes. Make it smaller, or raise the setting component_bytes"
+    )]
+    CodeTooLarge {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// The process that compiled was killed by somebody else.
+    #[error(
+        "the process that compiled the component was killed, most likely because the machine has too little memory. Make it smaller, or lower the setting compile_memory_bytes"
+    )]
+    CompileKilled,
+    /// The process that compiled broke.
+    #[error(
+        "the component cannot be compiled: the process that compiled it ended with {how}. The server's log has its last words. Build it again with a current toolchain"
+    )]
+    CompileCrashed {
+        /// With which status or signal.
+        how: String,
+    },
+    /// The component needs more places, memory or tables than there are for one.
+    #[error(
+        "the component needs more than one module may have: {reason}. Make it smaller, or raise the setting memory_bytes or table_elements where it names memory or tables"
+    )]
+    TooMuch {
+        /// wasmtime's words.
+        reason: String,
+    },
     /// The component cannot be instantiated.
     #[error(
         "when it is started, {reason}. What a {world} does when it starts (a start function, initialisers) has to end well within the limits of a run"

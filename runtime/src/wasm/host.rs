@@ -12,6 +12,7 @@ use wasmtime::component::Linker;
 
 use crate::domain::grant::Grant;
 use crate::wasm::cache::ModuleCache;
+use crate::wasm::compiler::Compiler;
 use crate::wasm::connector::{self, ConnectorPart};
 use crate::wasm::cpu::CpuMeter;
 use crate::wasm::egress::{Egress, EgressError, GuardedClient, ProbeError, Renewal};
@@ -23,7 +24,7 @@ use crate::wasm::permits::{Occupancy, Permits};
 use crate::wasm::run::{Connections, RunInfo, RunScope};
 use crate::wasm::settings::WasmSettings;
 
-/// Components compiled at the same time; compiling one already uses every core.
+/// Components compiled at the same time; each takes up to half of the cores, and its own memory.
 const COMPILERS: usize = 2;
 
 /// The sandbox. There is one per process: modules belong to the host that loaded them.
@@ -35,6 +36,7 @@ pub struct WasmHost {
     pub(super) connector_linker: Linker<Guest<ConnectorPart>>,
     pub(super) egress: Arc<Egress>,
     pub(super) cache: ModuleCache,
+    pub(super) compiler: Compiler,
     pub(super) compilers: Arc<Semaphore>,
     pub(super) compilations: AtomicU64,
     pub(super) flows: Permits,
@@ -45,7 +47,12 @@ pub struct WasmHost {
 
 impl WasmHost {
     /// Sets the sandbox up: reserves address space for every instance there may be, and starts the clock.
-    pub fn new(settings: WasmSettings, cache: ModuleCache, egress: Arc<Egress>) -> Result<Arc<Self>, WasmError> {
+    pub fn new(
+        settings: WasmSettings,
+        cache: ModuleCache,
+        compiler: Compiler,
+        egress: Arc<Egress>,
+    ) -> Result<Arc<Self>, WasmError> {
         settings.validate()?;
         let engine = engine::start(&settings)?;
         let failed = |error: wasmtime::Error| WasmError::Engine { reason: format!("{error:#}") };
@@ -60,6 +67,7 @@ impl WasmHost {
             connector_linker,
             egress,
             cache,
+            compiler,
             compilers: Arc::new(Semaphore::new(COMPILERS)),
             compilations: AtomicU64::new(0),
             flows: places(settings.flow_instances),

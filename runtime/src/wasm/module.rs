@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Component;
 
 use crate::domain::digest::ModuleDigest;
@@ -13,7 +14,7 @@ use crate::wasm::error::LoadError;
 use crate::wasm::guest::{FlowPart, Guest};
 use crate::wasm::host::WasmHost;
 use crate::wasm::inspect::{World, inspect};
-use crate::wasm::trusted;
+use crate::wasm::trusted::{self, Authentic};
 
 /// A flow's component.
 pub struct FlowModule {
@@ -78,9 +79,7 @@ impl WasmHost {
         if let Some(component) = self.cached(digest).await? {
             return Ok((digest, component));
         }
-        let limit = self.settings.compile;
-        let compiled = tokio::time::timeout(limit, self.compiled(digest, bytes)).await;
-        Ok((digest, compiled.map_err(|_| LoadError::TooSlow { limit })??))
+        Ok((digest, self.compiled(digest, bytes).await?))
     }
 
     async fn cached(self: &Arc<Self>, digest: ModuleDigest) -> Result<Option<Component>, LoadError> {
@@ -93,26 +92,30 @@ impl WasmHost {
     }
 
     async fn compiled(self: &Arc<Self>, digest: ModuleDigest, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
-        let permit = Arc::clone(&self.compilers).acquire_owned().await.map_err(|error| host_failed(&error))?;
+        let _permit = self.compiler_permit().await?;
+        // Somebody else may have compiled the same bytes while this call waited.
+        if let Some(component) = self.cached(digest).await? {
+            return Ok(component);
+        }
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        let code = self.compiler.compile(&self.engine, self.compatibility, &self.settings, bytes).await?;
         let host = Arc::clone(self);
         blocking(move || {
-            let _permit = permit;
-            // Somebody else may have compiled the same bytes while this call waited.
-            if let Some(component) = host.read_cache(&digest) {
-                return Ok(component);
-            }
-            host.compilations.fetch_add(1, Ordering::Relaxed);
-            let component = Component::from_binary(&host.engine, &bytes)
-                .map_err(|error| LoadError::Invalid { reason: format!("{error:#}") })?;
-            let stored = component.serialize().map_err(|error| format!("{error:#}")).and_then(|code| {
-                host.cache.write(&digest, host.compatibility, &code).map_err(|error| error.to_string())
-            });
-            if let Err(error) = stored {
-                tracing::warn!(%digest, error, "a compiled component could not be kept; a restart compiles it again");
+            let component = trusted::component(&host.engine, &Authentic(&code))
+                .map_err(|error| LoadError::TooMuch { reason: format!("{error:#}") })?;
+            if let Err(error) = host.cache.write(&digest, host.compatibility, &code) {
+                tracing::warn!(%digest, %error, "a compiled component could not be kept; a restart compiles it again");
             }
             Ok(component)
         })
         .await
+    }
+
+    /// Waits for its turn to compile, no longer than one compilation may take.
+    async fn compiler_permit(&self) -> Result<OwnedSemaphorePermit, LoadError> {
+        let limit = self.settings.compile;
+        let waited = tokio::time::timeout(limit, Arc::clone(&self.compilers).acquire_owned()).await;
+        waited.map_err(|_| LoadError::Busy { retry_after: limit })?.map_err(|error| host_failed(&error))
     }
 }
 

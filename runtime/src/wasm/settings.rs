@@ -82,6 +82,8 @@ pub struct WasmSettings {
     /// How long compiling a component may take. Default 2 minutes.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub compile: Duration,
+    /// Memory the process may use that compiles a component; two may be at work. 20 MiB of JavaScript take half of it. Default 2 GiB.
+    pub compile_memory_bytes: usize,
 }
 
 impl Default for WasmSettings {
@@ -114,6 +116,7 @@ impl Default for WasmSettings {
             call_all_requests: 256,
             component_bytes: 64 * MIB,
             compile: Duration::from_secs(120),
+            compile_memory_bytes: 2 * GIB,
         }
     }
 }

@@ -20,6 +20,7 @@ mod gates;
 mod github_samples;
 mod keys;
 mod limits;
+mod loading;
 mod main_job;
 mod management;
 mod oauth;

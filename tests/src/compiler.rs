@@ -1,0 +1,24 @@
+//! Compiling apart, as `headgate serve` does: the test binary runs itself again as the process that compiles.
+
+use headgate::wasm::{Compiler, Program, compile_child};
+
+/// The test that is the child. It calls [`compile`].
+const CHILD: &str = "loading::compiling_process";
+/// Tells the child from a run of all tests.
+const VARIABLE: &str = "STORY_COMPILES";
+
+/// What the child does. Without its variable, as when all tests run, it does nothing.
+pub fn compile() {
+    if std::env::var_os(VARIABLE).is_some() {
+        compile_child();
+    }
+}
+
+/// A compiler whose process is this test binary.
+pub fn child() -> Compiler {
+    Compiler::Child(Program {
+        path: std::env::current_exe().unwrap(),
+        arguments: ["--exact", CHILD, "--nocapture"].map(Into::into).into(),
+        variables: vec![(VARIABLE.to_owned(), "1".to_owned())],
+    })
+}
