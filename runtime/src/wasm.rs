@@ -23,6 +23,7 @@ mod host;
 mod inspect;
 mod limits;
 mod log;
+mod mismatch;
 mod module;
 mod permits;
 mod run;

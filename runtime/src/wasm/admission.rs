@@ -9,6 +9,9 @@ use crate::wasm::host::WasmHost;
 use crate::wasm::inspect::World;
 use crate::wasm::module::{ConnectorModule, FlowModule};
 
+/// What wasmtime says of a function that has other parameters or results than it is called with.
+const TYPE_MISMATCH: &str = "type mismatch";
+
 /// A component that was taken in.
 pub struct Admitted<M, D> {
     /// Ready to run.
@@ -44,6 +47,14 @@ impl WasmHost {
 fn not_started(world: World, error: CallError) -> LoadError {
     match error {
         CallError::Overloaded { retry_after } => LoadError::Busy { retry_after },
+        // The types of exports are compared only now.
+        CallError::Host(reason) if reason.contains(TYPE_MISMATCH) => {
+            let reason = format!(
+                "it exports the interface of a {world} in another form than this server calls it. First difference: {reason}"
+            );
+            LoadError::Mismatch { reason }
+        }
+        CallError::Fault { message, .. } => LoadError::Start { world, reason: message },
         error => LoadError::Start { world, reason: error.to_string() },
     }
 }

@@ -67,6 +67,12 @@ pub enum LoadError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// Components are nested in each other too deeply.
+    #[error("the component holds components that are nested more than {limit} deep. Compose it in fewer steps")]
+    TooDeep {
+        /// The most allowed.
+        limit: usize,
+    },
     /// The component is too big.
     #[error(
         "the component has {length} bytes, and {limit} are allowed. Build it with optimisation and without debug information, or raise the setting component_bytes"
@@ -106,7 +112,7 @@ pub enum LoadError {
         "the component was built against another form of this server's interfaces: {reason}. Build it again with the SDK of this version"
     )]
     Mismatch {
-        /// wasmtime's words.
+        /// What it wants, what is offered, and where they differ first.
         reason: String,
     },
     /// Compiling took too long.

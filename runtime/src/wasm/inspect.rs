@@ -45,6 +45,8 @@ const STANDARD: [(&str, &[&str]); 6] = [
         &["network", "instance-network", "ip-name-lookup", "tcp", "tcp-create-socket", "udp", "udp-create-socket"],
     ),
 ];
+/// Components within each other at most; composed ones nest a few deep.
+const DEEPEST: usize = 64;
 const HTTP: (&str, &[&str]) = ("wasi:http", &["types", "outgoing-handler"]);
 
 /// The two kinds of component: what `sdk/wit` calls a world.
@@ -124,6 +126,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
 fn surface(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut parser = Parser::new(0);
+    let mut outer = Vec::new();
     let mut at = 0;
     loop {
         let rest = bytes.get(at..).ok_or(LoadError::Truncated { length: bytes.len() })?;
@@ -134,21 +137,28 @@ fn surface(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
         at += consumed;
         match payload {
             Payload::Version { encoding: Encoding::Module, .. } => return Err(LoadError::CoreModule),
-            Payload::ComponentImportSection(section) => {
+            Payload::ComponentImportSection(section) if outer.is_empty() => {
                 for import in section {
                     imports.push(import.map_err(invalid)?.name.name.to_owned());
                 }
             }
-            Payload::ComponentExportSection(section) => {
+            Payload::ComponentExportSection(section) if outer.is_empty() => {
                 for export in section {
                     exports.push(export.map_err(invalid)?.name.name.to_owned());
                 }
             }
             // What is nested has imports of its own, which the outermost component satisfies.
-            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
-                at = unchecked_range.end;
+            Payload::ModuleSection { unchecked_range, .. } => at = unchecked_range.end,
+            Payload::ComponentSection { parser: inner, .. } => {
+                if outer.len() == DEEPEST {
+                    return Err(LoadError::TooDeep { limit: DEEPEST });
+                }
+                outer.push(std::mem::replace(&mut parser, inner));
             }
-            Payload::End(_) => return Ok((imports, exports)),
+            Payload::End(_) => match outer.pop() {
+                Some(around) => parser = around,
+                None => return Ok((imports, exports)),
+            },
             _ => {}
         }
     }
@@ -367,5 +377,15 @@ mod tests {
         }
         assert!(matches!(inspect(&whole[..whole.len() - 1]), Err(LoadError::Truncated { .. })));
         assert!(matches!(inspect(b"\0asm\x0d\0\x01\0\xff\x01\0"), Err(LoadError::Invalid { .. })));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| {
+            let text = format!("(component {}{})", "(component ".repeat(depth), ")".repeat(depth));
+            inspect(&wat::parse_str(text).unwrap())
+        };
+        nested(DEEPEST).unwrap();
+        assert!(matches!(nested(DEEPEST + 1), Err(LoadError::TooDeep { .. })));
     }
 }

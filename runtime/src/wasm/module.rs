@@ -14,6 +14,7 @@ use crate::wasm::error::LoadError;
 use crate::wasm::guest::{FlowPart, Guest};
 use crate::wasm::host::WasmHost;
 use crate::wasm::inspect::{World, inspect};
+use crate::wasm::mismatch::mismatch;
 use crate::wasm::trusted::{self, Authentic};
 
 /// A flow's component.
@@ -47,14 +48,16 @@ impl WasmHost {
     /// the compiled form comes from the cache.
     pub async fn load_flow(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<FlowModule>, LoadError> {
         let (digest, component) = self.component(bytes, World::Flow).await?;
-        let pre = self.flow_linker.instantiate_pre(&component).and_then(FlowPre::new).map_err(mismatch)?;
+        let pre = self.flow_linker.instantiate_pre(&component).and_then(FlowPre::new);
+        let pre = pre.map_err(|error| mismatch(World::Flow, &self.engine, &component, &error))?;
         Ok(Arc::new(FlowModule { digest, pre }))
     }
 
     /// Loads a connector, in the same way.
     pub async fn load_connector(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<ConnectorModule>, LoadError> {
         let (digest, component) = self.component(bytes, World::Connector).await?;
-        let pre = self.connector_linker.instantiate_pre(&component).and_then(ConnectorPre::new).map_err(mismatch)?;
+        let pre = self.connector_linker.instantiate_pre(&component).and_then(ConnectorPre::new);
+        let pre = pre.map_err(|error| mismatch(World::Connector, &self.engine, &component, &error))?;
         Ok(Arc::new(ConnectorModule { digest, pre }))
     }
 
@@ -117,10 +120,6 @@ impl WasmHost {
         let waited = tokio::time::timeout(limit, Arc::clone(&self.compilers).acquire_owned()).await;
         waited.map_err(|_| LoadError::Busy { retry_after: limit })?.map_err(|error| host_failed(&error))
     }
-}
-
-fn mismatch(error: wasmtime::Error) -> LoadError {
-    LoadError::Mismatch { reason: format!("{error:#}") }
 }
 
 fn host_failed(error: &dyn std::error::Error) -> LoadError {
