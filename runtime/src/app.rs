@@ -70,6 +70,7 @@ impl App {
             limits: settings.limits,
             keys: settings.keys,
             alerts: settings.alerts,
+            modules: settings.modules,
         };
         let started = Service::start(sections, clock, &database, vault, wasm, stopping.clone())
             .await

@@ -17,6 +17,7 @@ mod login;
 mod logs;
 mod loopback;
 mod members;
+mod module_signature;
 mod new;
 mod output;
 mod pairs;
@@ -247,6 +248,9 @@ mod tests {
             "headgate demo --once",
             "headgate new flow my-flow --path /tmp/x",
             "headgate build examples/echo --json",
+            "headgate build --new-key builder.pem",
+            "headgate build . --sign builder.pem",
+            "headgate push . --sign builder.pem",
             "headgate login --email ada@example.com --url https://flows.example.com",
             "headgate login --setup",
             "headgate login --oidc",

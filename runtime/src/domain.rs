@@ -16,6 +16,7 @@ pub mod grant;
 pub mod group;
 pub mod id;
 pub mod idempotency;
+pub mod module_signature;
 pub mod oauth;
 pub mod path_template;
 pub mod permission;

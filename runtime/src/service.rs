@@ -22,7 +22,7 @@ pub mod idempotency;
 pub mod limits;
 mod login_limits;
 pub mod members;
-mod modules;
+pub mod modules;
 pub mod oauth;
 pub mod oidc;
 mod once;
@@ -65,6 +65,7 @@ use crate::service::connections::{GrantBook, HealthBook};
 use crate::service::error::ServiceError;
 use crate::service::idempotency::IdempotencyBook;
 use crate::service::limits::{LimitSettings, Limits};
+use crate::service::modules::ModuleSettings;
 use crate::service::oauth::TokenBook;
 use crate::service::oidc::{Oidc, OidcSettings};
 use crate::service::record::Record;
@@ -150,6 +151,8 @@ pub struct Sections {
     pub keys: KeySettings,
     /// When alerts are raised, and where those of the server are sent.
     pub alerts: AlertSettings,
+    /// Which modules are taken in, and from where.
+    pub modules: ModuleSettings,
 }
 
 /// Tells the time. Tests give their own.
@@ -163,6 +166,7 @@ pub struct Service {
     /// The host name in it, where it has one.
     public_host: Option<HostName>,
     keys: KeySettings,
+    module_settings: ModuleSettings,
     clock: Clock,
     store: Arc<dyn Store>,
     history: History,
@@ -216,7 +220,7 @@ impl Service {
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
-        let Sections { service: settings, public_url, users, oidc, limits, keys, alerts } = sections;
+        let Sections { service: settings, public_url, users, oidc, limits, keys, alerts, modules } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
@@ -238,6 +242,7 @@ impl Service {
             public_host: Url::parse(&public_url).ok().and_then(|url| url.host_str()?.parse().ok()),
             public_url,
             keys,
+            module_settings: modules,
             clock,
             usage: UsageBook::new(store.clone()),
             spending,

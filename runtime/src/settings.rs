@@ -30,6 +30,7 @@ use crate::service::ServiceSettings;
 use crate::service::alerts::AlertSettings;
 use crate::service::api_keys::KeySettings;
 use crate::service::limits::LimitSettings;
+use crate::service::modules::ModuleSettings;
 use crate::service::oidc::OidcSettings;
 use crate::service::sessions::UsersSettings;
 use crate::wasm::WasmSettings;
@@ -45,7 +46,7 @@ const PREFIX: &str = "HEADGATE_";
 const OTHER_VARIABLES: [&str; 5] =
     [KEY_VARIABLE, "HEADGATE_CONFIG", "HEADGATE_URL", "HEADGATE_TOKEN", "HEADGATE_GROUP"];
 /// Settings whose variable holds a list.
-const LISTS: [&str; 2] = ["egress.allow_private", "trusted_proxies"];
+const LISTS: [&str; 3] = ["egress.allow_private", "modules.trusted_keys", "trusted_proxies"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub struct Settings {
     pub alerts: AlertSettings,
     /// The OpenID provider, where people log in through one.
     pub oidc: OidcSettings,
+    /// Which modules are taken in, and from where.
+    pub modules: ModuleSettings,
     /// Bounds of the sandbox.
     pub wasm: WasmSettings,
     /// Bounds of outgoing requests, and the private hosts they may reach.
@@ -110,6 +113,7 @@ impl Default for Settings {
             keys: KeySettings::default(),
             alerts: AlertSettings::default(),
             oidc: OidcSettings::default(),
+            modules: ModuleSettings::default(),
             wasm: WasmSettings::default(),
             egress: EgressSettings::default(),
         }

@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
-use crate::cli::CliError;
 use crate::cli::output::{Output, facts};
-use crate::cli::push;
+use crate::cli::{CliError, module_signature, push};
 use crate::wasm::World;
 
 /// What guests are compiled for: a component comes out of the linker directly.
@@ -29,9 +28,16 @@ const PROFILE: [&str; 6] = [
 /// Builds a crate to a component.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// The crate's folder.
+    /// The crate's folder; or a component (.wasm) that was built in another way, to be signed.
     #[arg(default_value = ".")]
     path: PathBuf,
+    /// Signs the component with the private key in this file (Ed25519, PEM), for servers that take only signed ones.
+    /// The signed component is a file of its own, NAME.signed.wasm.
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
+    /// Makes a private key in a new file and shows its public part. Nothing is built.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["path", "sign"])]
+    new_key: Option<PathBuf>,
 }
 
 /// Where a build goes, and who hears of it.
@@ -65,11 +71,26 @@ struct Report {
 
 impl Build {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
-        let built = build(&self.path, &Options::default()).await?;
-        let component = push::read(&built.path, built.name)?;
+        if let Some(file) = &self.new_key {
+            return module_signature::new_key(file, output);
+        }
+        let (mut component, mut path) = match self.path.is_file() {
+            true => (push::component(&self.path).await?, self.path),
+            false => {
+                let built = build(&self.path, &Options::default()).await?;
+                (push::read(&built.path, built.name)?, built.path)
+            }
+        };
+        if let Some(key) = &self.sign {
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            path.set_file_name(format!("{}.signed.wasm", stem.strip_suffix(".signed").unwrap_or(&stem)));
+            let signed = module_signature::signed(&component.bytes, key)?;
+            std::fs::write(&path, &signed).map_err(CliError::file("write", &path))?;
+            component = push::read(&path, component.name)?;
+        }
         let report = Report {
             name: component.name,
-            path: built.path,
+            path,
             size: component.bytes.len() as u64,
             digest: component.inspection.digest.to_string(),
             kind: component.inspection.world,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli::build;
 use crate::cli::output::{facts, size};
-use crate::cli::{CliError, Context, connectors};
+use crate::cli::{CliError, Context, connectors, module_signature};
 use crate::domain::id::Name;
 use crate::http::flows::{FlowView, NewFlow, VersionView};
 use crate::wasm::{Inspection, World};
@@ -32,6 +32,9 @@ pub(super) struct Push {
     /// The revision of the source; of a crate in a git repository the commit, when absent.
     #[arg(long)]
     revision: Option<String>,
+    /// Signs it with the private key in this file first; `headgate build --new-key FILE` makes one.
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
 }
 
 /// A component's bytes, and what they are.
@@ -55,7 +58,10 @@ impl Push {
     pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
         // Said before anything is built.
         context.group()?;
-        let component = component(&self.path).await?;
+        let mut component = component(&self.path).await?;
+        if let Some(key) = &self.sign {
+            component.bytes = module_signature::signed(&component.bytes, key)?;
+        }
         match component.inspection.world {
             Some(World::Flow) => {
                 let name = self.flow.unwrap_or(component.name);
@@ -90,6 +96,8 @@ pub(super) async fn component(path: &Path) -> Result<Component, CliError> {
         return read(&built.path, built.name);
     }
     let name = path.file_stem().map(|stem| stem.to_string_lossy().replace('_', "-")).unwrap_or_default();
+    // As `headgate build --sign` names them.
+    let name = name.strip_suffix(".signed").map(str::to_owned).unwrap_or(name);
     read(path, name)
 }
 
