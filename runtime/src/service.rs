@@ -41,6 +41,7 @@ pub mod triggers;
 pub mod usage;
 pub mod users;
 pub mod vault;
+mod watch_folder;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -282,6 +283,7 @@ impl Service {
         service.background.spawn(service.clone().keep_idempotency_short());
         service.background.spawn(service.clone().keep_watch());
         service.background.spawn(service.clone().keep_delivering());
+        service.background.spawn(service.clone().keep_watch_of_modules());
         Ok(Started { service, setup_token })
     }
 

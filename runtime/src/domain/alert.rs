@@ -25,6 +25,8 @@ pub enum AlertKind {
     ConnectionBroken,
     /// Whoever authorized a connection is no member of the group any more.
     AuthorizerLeft,
+    /// A file of the watched folder was refused.
+    ModuleRefused,
 }
 
 impl AlertKind {
@@ -37,6 +39,7 @@ impl AlertKind {
             Self::KeyExpiring => "key_expiring",
             Self::ConnectionBroken => "connection_broken",
             Self::AuthorizerLeft => "authorizer_left",
+            Self::ModuleRefused => "module_refused",
         }
     }
 }
@@ -59,6 +62,8 @@ pub enum Subject {
     Allowance,
     /// A connection.
     Connection(ConnectionId),
+    /// A file of the watched folder.
+    Module(String),
 }
 
 impl fmt::Display for Subject {
@@ -71,6 +76,7 @@ impl fmt::Display for Subject {
             Self::ManyAddresses => f.write_str("addresses"),
             Self::Allowance => f.write_str("allowance"),
             Self::Connection(connection) => write!(f, "connection:{connection}"),
+            Self::Module(file) => write!(f, "module:{file}"),
         }
     }
 }

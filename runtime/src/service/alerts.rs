@@ -6,6 +6,7 @@
 mod connections;
 mod delivery;
 mod failures;
+mod modules;
 mod settings;
 mod watch;
 

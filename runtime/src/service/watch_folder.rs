@@ -1,0 +1,241 @@
+//! The watched folder: modules that operators deploy as files.
+//!
+//! ```text
+//! GROUP/flows/NAME.wasm               the flow's next version
+//! GROUP/flows/ENVIRONMENT/NAME.wasm   the same, published in the environment
+//! GROUP/connectors/NAME.wasm          installed
+//! ```
+//!
+//! A file is taken once it has stood still for a moment, and once for each of its contents. What is refused is told
+//! once. A file that goes away changes nothing.
+
+mod files;
+mod target;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+
+use crate::domain::digest::ModuleDigest;
+use crate::domain::flow::Flow;
+use crate::domain::id::{Environment, GroupId, Name};
+use crate::service::Service;
+use crate::service::access::Actor;
+use crate::service::error::ServiceError;
+use crate::store::Batch;
+use files::{Found, Stamp};
+use target::{Module, Target};
+
+/// How long a file has to stand still before it is taken: whoever copies one writes more often.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// A file as it was last seen.
+struct Seen {
+    stamp: Stamp,
+    /// Whether it was taken or refused as it stands.
+    is_done: bool,
+}
+
+impl Service {
+    /// Takes modules from the watched folder until the server stops.
+    pub(super) async fn keep_watch_of_modules(self: Arc<Self>) {
+        let Some(folder) = self.module_settings.dir.clone() else { return };
+        let changed = Arc::new(Notify::new());
+        let _watcher = watch(&folder, &changed);
+        let mut seen = HashMap::new();
+        let mut was_readable = true;
+        while !self.stopping.is_cancelled() {
+            let is_settled = match self.look_through(&folder, &mut seen).await {
+                Ok(is_settled) => {
+                    was_readable = true;
+                    is_settled
+                }
+                Err(error) => {
+                    if std::mem::take(&mut was_readable) {
+                        tracing::error!(folder = %folder.display(), error = &error as &dyn std::error::Error, "the watched folder cannot be read; nothing is taken from it until it can");
+                    }
+                    true
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(if is_settled { self.module_settings.rescan } else { SETTLE }) => {}
+                () = changed.notified(), if is_settled => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// Takes what has settled; answers whether everything has.
+    async fn look_through(
+        self: &Arc<Self>,
+        folder: &Path,
+        seen: &mut HashMap<PathBuf, Seen>,
+    ) -> Result<bool, ServiceError> {
+        let found = files::list(folder.to_owned()).await?;
+        self.forget_gone(&found, seen).await;
+        let mut is_settled = true;
+        for Found { path, stamp } in found {
+            match seen.get(&path) {
+                Some(known) if known.stamp == stamp && known.is_done => {}
+                Some(known) if known.stamp == stamp => {
+                    if self.stopping.is_cancelled() {
+                        return Ok(true);
+                    }
+                    let is_done = self.take_file(folder, &path).await;
+                    seen.insert(path, Seen { stamp, is_done });
+                }
+                _ => {
+                    is_settled = false;
+                    seen.insert(path, Seen { stamp, is_done: false });
+                }
+            }
+        }
+        Ok(is_settled)
+    }
+
+    async fn forget_gone(&self, found: &[Found], seen: &mut HashMap<PathBuf, Seen>) {
+        let is_gone = |path: &PathBuf| !found.iter().any(|found| found.path == *path);
+        let gone: Vec<_> = seen.keys().filter(|path| is_gone(path)).cloned().collect();
+        for path in gone {
+            seen.remove(&path);
+            self.note_taken(self.group_of(&path).as_ref(), &path.display().to_string()).await;
+        }
+    }
+
+    /// The group that a path names, if there is one.
+    fn group_of(&self, path: &Path) -> Option<GroupId> {
+        Target::group(path).filter(|group| self.catalog().groups.contains_key(group))
+    }
+
+    /// Takes one file; answers whether that is all there is to do until it changes.
+    async fn take_file(self: &Arc<Self>, folder: &Path, path: &Path) -> bool {
+        let (group, file) = (self.group_of(path), path.display().to_string());
+        let error = match self.deploy(folder, path).await {
+            Ok(()) => {
+                self.note_taken(group.as_ref(), &file).await;
+                return true;
+            }
+            Err(error) => error,
+        };
+        if let ServiceError::Overloaded { .. } | ServiceError::Internal { .. } = error {
+            tracing::error!(
+                file,
+                error = &error as &dyn std::error::Error,
+                "a file of the watched folder could not be taken; it is tried again"
+            );
+            return false;
+        }
+        tracing::warn!(file, %error, "a file of the watched folder was refused; it is not tried again until it changes");
+        if let Err(error) = self.alert_module_refused(group.as_ref(), &file, &error.to_string()).await {
+            tracing::error!(file, error = &error as &dyn std::error::Error, "an alert could not be written");
+        }
+        true
+    }
+
+    async fn note_taken(&self, group: Option<&GroupId>, file: &str) {
+        if let Err(error) = self.alert_module_taken(group, file).await {
+            tracing::error!(file, error = &error as &dyn std::error::Error, "an alert could not be closed");
+        }
+    }
+
+    async fn deploy(self: &Arc<Self>, folder: &Path, path: &Path) -> Result<(), ServiceError> {
+        let Target { group, module } = Target::parse(path).map_err(ServiceError::Invalid)?;
+        if !self.catalog().groups.contains_key(&group) {
+            let message = format!(
+                "There is no group \"{group}\". Make it with `headgate groups create {group}`, then write the file again"
+            );
+            return Err(ServiceError::Invalid(message));
+        }
+        let bytes = files::read(folder, path, self.settings.max_module).await?;
+        let digest = ModuleDigest::of(&bytes);
+        let key = format!("deployed-module/{group}/{}", module.key());
+        let known = self.store.get(&key).map_err(ServiceError::internal("reading what was deployed"))?;
+        if known.is_some_and(|known| known.value[..] == digest.as_bytes()[..]) {
+            return Ok(());
+        }
+        match module {
+            Module::Flow { name, environment } => self.deploy_flow(&group, name, environment, bytes, digest).await?,
+            Module::Connector { name } => self.deploy_connector(&group, &name, bytes).await?,
+        }
+        tracing::info!(file = %path.display(), %digest, "a file of the watched folder was taken");
+        let batch = Batch::new().put(key, digest.as_bytes().to_vec());
+        self.store.commit(batch).await.map(drop).map_err(ServiceError::internal("noting what was deployed"))
+    }
+
+    /// Pushes a flow's next version, unless its newest one is the same; and publishes it where the path says so.
+    async fn deploy_flow(
+        self: &Arc<Self>,
+        group: &GroupId,
+        name: Name,
+        environment: Option<Environment>,
+        bytes: Bytes,
+        digest: ModuleDigest,
+    ) -> Result<(), ServiceError> {
+        if let Some(environment) = &environment {
+            self.check_environment(group, environment)?;
+        }
+        // Before anything is made: a bad module leaves nothing behind.
+        self.admit_flow(&bytes).await?;
+        let system = Actor::system();
+        let found = self.catalog().flow(group, name.as_str()).cloned();
+        let flow = match found {
+            Some(flow) => flow,
+            None => self.create_flow(&system, group, name, String::new()).await?,
+        };
+        let version = match self.newest_if(&flow, &digest)? {
+            Some(version) => version,
+            None => {
+                let note = "from the watched folder".to_owned();
+                self.push_version(&system, group, flow.id.as_str(), bytes, note).await?.version
+            }
+        };
+        if let Some(environment) = environment {
+            self.publish(&system, group, flow.id.as_str(), Some(version), environment).await?;
+        }
+        Ok(())
+    }
+
+    /// The flow's newest version, if it is this module: then it was pushed, and what came after it was cut off.
+    fn newest_if(&self, flow: &Flow, digest: &ModuleDigest) -> Result<Option<u32>, ServiceError> {
+        if flow.latest == 0 {
+            return Ok(None);
+        }
+        let newest = self.find_version(flow, flow.latest)?;
+        Ok((newest.digest == *digest).then_some(newest.version))
+    }
+
+    async fn deploy_connector(
+        self: &Arc<Self>,
+        group: &GroupId,
+        name: &Name,
+        bytes: Bytes,
+    ) -> Result<(), ServiceError> {
+        let manifest = self.admit_connector(&bytes).await?.manifest;
+        if manifest.name != name.as_str() {
+            let message = format!(
+                "The file is named {name}.wasm, and the connector in it calls itself \"{0}\". Name the file {0}.wasm",
+                manifest.name
+            );
+            return Err(ServiceError::Invalid(message));
+        }
+        self.install_connector(&Actor::system(), group, bytes).await.map(drop)
+    }
+}
+
+/// Has the system say when something changes in the folder. Without it the folder is only looked through now and then.
+fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let heard = Arc::clone(changed);
+    let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| heard.notify_one());
+    let watching = watcher.and_then(|mut watcher| {
+        watcher.watch(folder, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    watching
+        .inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the system does not say when the watched folder changes; it is looked through now and then"))
+        .ok()
+}
