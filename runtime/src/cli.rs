@@ -22,6 +22,7 @@ mod new;
 mod output;
 mod pairs;
 mod publish;
+mod progress;
 mod push;
 mod run_once;
 mod runs;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use crate::cli::error::CliError;
+use crate::cli::progress::Progress;
 use crate::cli::sessions::{Sessions, StoredSession};
 use crate::http::auth::SessionView;
 use crate::http::problem::ProblemBody;
@@ -93,7 +94,7 @@ impl Client {
         self.json(self.request(Method::POST, self.url(path))).await
     }
 
-    /// Puts a component's bytes, and reads the answer.
+    /// Puts a component's bytes, shows how far it is, and reads the answer.
     pub(super) async fn put_module<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -101,7 +102,10 @@ impl Client {
         module: Bytes,
     ) -> Result<T, CliError> {
         let request = self.request(Method::PUT, with_query(self.url(path), query));
-        self.json(request.header(header::CONTENT_TYPE, "application/wasm").body(module)).await
+        let request =
+            request.header(header::CONTENT_TYPE, "application/wasm").header(header::CONTENT_LENGTH, module.len());
+        let progress = Progress::begin();
+        self.json(request.body(progress.upload(module))).await
     }
 
     /// Deletes what stands at a path.
