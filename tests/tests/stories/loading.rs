@@ -1,6 +1,7 @@
 //! Everything that is loaded goes the same way, and what is bad is refused with its own words, within its bounds.
 
 mod compiling;
+mod corpus;
 mod folder;
 mod signatures;
 
