@@ -59,7 +59,7 @@ async fn compiling_ends_at_its_bound_of_time() {
 #[tokio::test]
 async fn compiling_ends_at_its_bound_of_memory() {
     let app = server(compiler::child(), |settings| settings.wasm.compile_memory_bytes = 64 << 20).await;
-    let said = refusal(&app, bomb(3_000)).await;
+    let said = refusal(&app, bomb(10_000)).await;
     assert!(said.contains("too large to compile within 67108864 bytes of memory"), "{said}");
     assert!(push(&app, guests::component("echo")).await.status().is_success(), "a small one still fits");
 }

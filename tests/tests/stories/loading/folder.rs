@@ -47,8 +47,8 @@ impl Watched {
     }
 
     async fn published(&self, version: u64) {
-        let is_published = |flow: &Value| flow["published"]["production"] == version;
-        self.app.until("/groups/acme/flows/hello", is_published).await;
+        let is_published = |flow: &Value| flow["name"] == "hello" && flow["published"]["production"] == version;
+        self.app.until("/groups/acme/flows", |flows| flows.as_array().unwrap().iter().any(is_published)).await;
     }
 }
 
