@@ -54,8 +54,8 @@ pub fn method<I: JsonSchema, O: JsonSchema>(
         description: description.to_owned(),
         idempotent,
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        input: read_schema::<I>(),
-        output: written_schema::<O>(),
+        input: schema_read::<I>(),
+        output: schema_written::<O>(),
         sample: None,
     }
 }
@@ -78,8 +78,8 @@ pub fn trigger<I: JsonSchema, C, R: JsonSchema + Serialize, E>(
         name: name.to_owned(),
         description: description.to_owned(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        input: read_schema::<I>(),
-        record: written_schema::<R>(),
+        input: schema_read::<I>(),
+        record: schema_written::<R>(),
         sample: sample.and_then(|sample| serde_json::to_value(sample()).ok()),
     }
 }
@@ -130,11 +130,13 @@ pub fn method_not_found(method: &str, methods: &[&str]) -> Error {
     Error::new("method_not_found", message).details(serde_json::json!({ "methods": methods }))
 }
 
-fn read_schema<T: JsonSchema>() -> Value {
+/// The schema of what can be read as a type.
+pub(crate) fn schema_read<T: JsonSchema>() -> Value {
     plain(SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>())
 }
 
-fn written_schema<T: JsonSchema>() -> Value {
+/// The schema of what a type is written as.
+pub(crate) fn schema_written<T: JsonSchema>() -> Value {
     plain(SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>())
 }
 

@@ -62,6 +62,9 @@
 //! # }
 //! ```
 //!
+//! So that a flow is published only where it can work, it says which slots it opens and which methods it calls:
+//! `#[headgate_sdk::flow(slots(crm: hubspot::Client(get_contact)))]`; see [`flow`].
+//!
 //! # Your first connector
 //!
 //! A connector is a set of functions. From their types and doc comments comes the manifest with its JSON Schemas, and a
@@ -204,6 +207,15 @@ pub use headgate_manifest as manifest;
 /// `Calls`. Other functions stay as they are.
 pub use headgate_sdk_macros::connector;
 /// Makes a function `fn name(event: Event<Data>) -> Result<Answer>` a flow.
+///
+/// What it says of the flow is optional:
+///
+/// - `slots(crm: hubspot::Client(get_contact, update_contact), "other-app": "other"(send))` names all slots that it
+///   opens: with a connector's typed client, or with a connector's name where there is no Rust crate of it, and the
+///   methods that it calls there. A version is published only where each of them is bound to a connection that can be
+///   used, and each method is still what the flow was built for. Another slot cannot be opened (`slot_undeclared`), here
+///   in tests and on the server. `slots()` opens none.
+/// - `schema` adds the JSON Schemas of event and answer, whose types derive `JsonSchema` (crate `schemars`) for that.
 pub use headgate_sdk_macros::flow;
 pub use json::Mismatch;
 pub use pairs::Pairs;

@@ -4,12 +4,18 @@ use crate::event::EventData;
 use crate::json::Mismatch;
 use crate::{Error, Event, IntoResponse, Response, Result};
 
+mod describe;
 #[cfg(target_arch = "wasm32")]
 mod export;
 
 #[cfg(target_arch = "wasm32")]
 pub use crate::bindings::{connector, flow};
 pub use crate::connector::{complete, method, method_not_found, perform, poll, sampled, trigger, trigger_not_found};
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::testing::declare;
+pub use describe::{
+    AnswerSchema, Client, DescribedEvent, DescribedResult, EventSchema, describe, method_use, slot, untyped_slot,
+};
 #[cfg(target_arch = "wasm32")]
 pub use export::{ExportedConnector, ExportedFlow};
 

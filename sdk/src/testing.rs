@@ -36,6 +36,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod declared;
 mod egress;
 mod exchange;
 mod host;
@@ -49,6 +50,8 @@ use crate::manifest::Polled;
 use crate::rt::{self, FlowEvent, FlowResult};
 use crate::{Connector, Error, Event, Response, Result};
 
+#[doc(hidden)]
+pub use declared::declare;
 pub use exchange::{Expect, Request};
 pub use host::{Host, Line};
 pub use slot::{Call, Slot};

@@ -105,3 +105,88 @@ fn a_blob_has_a_limit() {
     assert_eq!(blob.write(b"x").unwrap_err().code, "blob_too_large");
     assert_eq!(blob.size(), 10);
 }
+
+mod shop {
+    use headgate_sdk::prelude::*;
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub struct GetOrder {
+        pub number: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub currency: Option<String>,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub struct Order {
+        pub total: f64,
+    }
+
+    pub struct Shop;
+
+    #[headgate_sdk::connector]
+    impl Shop {
+        fn manifest() -> Manifest {
+            Manifest::new("shop", "Shop")
+        }
+
+        /// Gets one order.
+        #[method]
+        fn get_order(input: GetOrder) -> Result<Order> {
+            Ok(Order { total: input.number.len() as f64 })
+        }
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Paid {
+    number: String,
+}
+
+/// Opens the slot that it declares, and then one that it does not.
+#[headgate_sdk::flow(schema, slots(shop: shop::Client(get_order), "other-app": "other"(send)))]
+fn total(event: Event<Paid>) -> Result<f64> {
+    let shop = shop::Client::open("shop")?;
+    let order = shop.get_order(shop::GetOrder { number: event.data.number, currency: None })?;
+    if order.total > 3.0 {
+        Connection::open("crm")?;
+    }
+    Ok(order.total)
+}
+
+#[test]
+fn a_declared_slot_opens_and_no_other() {
+    let host = Host::new();
+    host.slot("shop").connector::<shop::Shop>();
+    host.slot("crm").answers("get", json!({}));
+    let answer = |number: &str| fire(total, Event::post(json!({ "number": number }).to_string()));
+    assert_eq!(*answer("A-7").unwrap().body.bytes(), *b"3.0");
+    let error = answer("A-77").unwrap_err();
+    assert_eq!((error.code.as_str(), error.retryable), ("slot_undeclared", false));
+    assert!(error.message.contains("slots(crm: ...)"), "{error}");
+    // Other flows declare nothing.
+    fn open(_: Event) -> Result<bool> {
+        Connection::open("crm").map(|_| true)
+    }
+    assert_eq!(fire(open, Event::post("")).unwrap().status, 200);
+}
+
+#[test]
+fn what_a_flow_says_of_itself_has_the_schemas_of_both_directions() {
+    use headgate_sdk::rt;
+    let event = <Event<Paid> as rt::DescribedEvent>::schema();
+    let answer = <Result<f64> as rt::DescribedResult>::schema();
+    let method = rt::method_use("get_order", shop::Client::get_order);
+    let slots = vec![rt::slot::<shop::Client>("shop", vec![method]), rt::untyped_slot("other-app", "other", &["send"])];
+    let said: Value = serde_json::from_str(&rt::describe(event, answer, Some(slots))).unwrap();
+    assert_eq!(said["event"]["required"], json!(["number"]));
+    assert_eq!(said["answer"]["type"], "number");
+    let shop = &said["slots"][0];
+    assert_eq!((&shop["name"], &shop["connector"]), (&json!("shop"), &json!("shop")));
+    let method = &shop["methods"][0];
+    assert_eq!((&method["name"], &method["input"]["required"]), (&json!("get_order"), &json!(["number"])));
+    assert_eq!(method["output"]["required"], json!(["total"]));
+    assert_eq!(said["slots"][1], json!({"name": "other-app", "connector": "other", "methods": [{"name": "send"}]}));
+    assert_eq!(<Event as rt::DescribedEvent>::schema(), None);
+    assert_eq!(<Result<Response> as rt::DescribedResult>::schema(), None);
+    assert_eq!(<Result<Body> as rt::DescribedResult>::schema(), None);
+}

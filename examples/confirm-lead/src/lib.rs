@@ -71,7 +71,7 @@ fn may_have_sent(error: &Error) -> bool {
     !refusals.contains(&error.code.as_str())
 }
 
-#[headgate_sdk::flow]
+#[headgate_sdk::flow(slots(crm: hubspot::Client(get_contact), mail: gmail::Client(send)))]
 fn confirm_lead(event: Event<Vec<Notification>>) -> Result<Answer> {
     let new = event.data.iter().filter(|notification| notification.is_new_contact());
     // HubSpot may say the same twice in one request.

@@ -21,7 +21,7 @@ pub(crate) fn expand(arguments: TokenStream, block: &mut ItemImpl) -> Result<Tok
     let (methods, triggers) = take(block)?;
     let name = &*block.self_ty;
     let implementation = implementation(name, &methods, &triggers);
-    let client = client::expand(&methods);
+    let client = client::expand(name, &methods);
     Ok(quote! {
         #implementation
         #client

@@ -1,17 +1,23 @@
+mod declaration;
+
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, ItemFn, Result, ReturnType};
 
+use declaration::Declaration;
+
 const SHAPE: &str = "a flow looks like `fn name(event: Event<Data>) -> Result<Answer>`";
 
-/// The export of the component's handler.
-pub(crate) fn expand(arguments: TokenStream, function: &ItemFn) -> Result<TokenStream> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, "`#[flow]` takes no arguments"));
+/// The export of the component's handler. Where slots are declared, the function learns of it, for its tests.
+pub(crate) fn expand(arguments: TokenStream, function: &mut ItemFn) -> Result<TokenStream> {
+    let declaration: Declaration = syn::parse2(arguments)?;
+    if let Some(statement) = declaration.statement() {
+        function.block.stmts.insert(0, statement);
     }
     let (event, answer) = check(function)?;
     let name = &function.sig.ident;
+    let describe = declaration.describe(event, answer);
     // Named outright, so that a type that does not fit is told where it stands.
     let event = quote_spanned!(event.span()=> #event);
     let answer = quote_spanned!(answer.span()=> #answer);
@@ -20,6 +26,8 @@ pub(crate) fn expand(arguments: TokenStream, function: &ItemFn) -> Result<TokenS
             struct ThisFlow;
 
             impl ::headgate_sdk::rt::Flow for ThisFlow {
+                #describe
+
                 fn handle(event: ::headgate_sdk::Event) -> ::headgate_sdk::Result<::headgate_sdk::Response> {
                     ::headgate_sdk::rt::handle::<#event, #answer>(event, #name)
                 }

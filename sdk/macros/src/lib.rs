@@ -10,8 +10,8 @@ use syn::{ItemFn, ItemImpl, parse_macro_input};
 /// Makes a function a flow. See the documentation of `headgate_sdk`.
 #[proc_macro_attribute]
 pub fn flow(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let function = parse_macro_input!(item as ItemFn);
-    let export = flow::expand(arguments.into(), &function).unwrap_or_else(|error| error.to_compile_error());
+    let mut function = parse_macro_input!(item as ItemFn);
+    let export = flow::expand(arguments.into(), &mut function).unwrap_or_else(|error| error.to_compile_error());
     // The function stays even where it is no flow: its own errors are told too, and no others follow.
     quote!(#function #export).into()
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::declared;
 use super::egress;
 use super::exchange::{self, Request};
 use super::host::{BlobState, Line, State};
@@ -81,6 +82,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(slot: &str) -> Result<Self> {
+        declared::check(slot)?;
         if State::current().slots.borrow().contains_key(slot) {
             return Ok(Self { slot: slot.into() });
         }

@@ -1,12 +1,13 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Type;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use super::method::Method;
 
 /// The typed client that flows use.
-pub(crate) fn expand(methods: &[Method]) -> TokenStream {
+pub(crate) fn expand(connector: &Type, methods: &[Method]) -> TokenStream {
     let sends = methods.iter().map(send);
     let prepares = methods.iter().map(prepare);
     quote! {
@@ -30,6 +31,13 @@ pub(crate) fn expand(methods: &[Method]) -> TokenStream {
             }
 
             #(#sends)*
+        }
+
+        impl ::headgate_sdk::rt::Client for Client {
+            fn connector() -> ::std::string::String {
+                let manifest: ::headgate_sdk::manifest::Manifest = <#connector>::manifest();
+                manifest.name
+            }
         }
 
         /// Calls to be made later, several at once with `headgate_sdk::call_all`.
