@@ -125,17 +125,7 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(connections::test))
         .routes(routes!(connections::disconnect))
         .routes(routes!(connections::accept_upgrade))
-        .routes(routes!(flows::list, flows::create))
-        .routes(routes!(flows::get, flows::update, flows::delete))
-        .routes(routes!(flows::versions::list_versions, flows::versions::push_version))
-        .routes(routes!(flows::versions::get_version))
-        .routes(routes!(flows::versions::compare_versions))
-        .routes(routes!(flows::publications::publish))
-        .routes(routes!(flows::publications::promote))
-        .routes(routes!(flows::publications::roll_back))
-        .routes(routes!(flows::publications::unpublish))
-        .routes(routes!(flows::publications::list_publications))
-        .routes(routes!(flows::bind_slot))
+        .merge(flow_routes())
         .routes(routes!(triggers::list, triggers::create))
         .routes(routes!(triggers::get, triggers::update, triggers::delete))
         .routes(routes!(triggers::renew_routing_key))
@@ -152,6 +142,21 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(alerts::list_server))
         .routes(routes!(alerts::acknowledge_server))
+}
+
+fn flow_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(flows::list, flows::create))
+        .routes(routes!(flows::get, flows::update, flows::delete))
+        .routes(routes!(flows::versions::list_versions, flows::versions::push_version))
+        .routes(routes!(flows::versions::get_version))
+        .routes(routes!(flows::versions::compare_versions))
+        .routes(routes!(flows::publications::publish))
+        .routes(routes!(flows::publications::promote))
+        .routes(routes!(flows::publications::roll_back))
+        .routes(routes!(flows::publications::unpublish))
+        .routes(routes!(flows::publications::list_publications))
+        .routes(routes!(flows::bind_slot))
 }
 
 /// The description of the management API (OpenAPI 3.1).

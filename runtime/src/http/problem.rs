@@ -16,6 +16,7 @@ use crate::http::limits;
 use crate::service::error::ServiceError;
 use crate::service::idempotency::IdempotencyError;
 use crate::service::flows::Missing;
+use crate::service::flows::{Missing, NotPublishable};
 use crate::service::limits::LimitKind;
 
 /// The header that names the run a response came from.
@@ -163,6 +164,13 @@ fn repeated(error: &IdempotencyError, message: String) -> Problem {
             problem
         }
     }
+fn not_publishable(not: &NotPublishable) -> Problem {
+    let mut problem = Problem::new(StatusCode::CONFLICT, "not_publishable", not.to_string());
+    let missing = not.missing.iter().map(|Missing { slot, method, cause, remedy }| {
+        json!({"slot": slot, "method": method, "cause": cause, "remedy": remedy})
+    });
+    problem.body.details = Some(json!({ "missing": missing.collect::<Vec<_>>() }));
+    problem
 }
 
 impl From<ServiceError> for Problem {
@@ -227,6 +235,7 @@ impl From<ServiceError> for Problem {
                 problem.body.details = Some(json!({"breaks": found.breaks, "warnings": found.warnings}));
                 problem
             }
+            ServiceError::NotPublishable(not) => not_publishable(&not),
             ServiceError::Flow { run, failure, timed_out, refused } => {
                 let status = match failure.code.as_str() {
                     _ if timed_out => StatusCode::GATEWAY_TIMEOUT,

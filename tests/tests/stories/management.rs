@@ -211,7 +211,8 @@ async fn versions_are_numbered_and_published_by_number() {
     assert_eq!(flow["execute_url"], format!("{}/flows/{id}/execute", app.url()));
     assert_eq!(refused(&app, Method::POST, "/groups/acme/flows", json!({"name": "orders"})).await.0, 409);
     let publish = "/groups/acme/flows/orders/publish";
-    assert_eq!(refused(&app, Method::POST, publish, json!({})).await, (404, "Version not found".into()));
+    assert_eq!(refused(&app, Method::POST, publish, json!({})).await.0, 409, "there is no version yet");
+    assert_eq!(refused(&app, Method::POST, publish, json!({"version": 1})).await, (404, "Version not found".into()));
 
     let first = app.push("orders", "echo").await;
     let noted = app.manage(Method::PUT, "/groups/acme/flows/orders/versions?note=faster%20hash");

@@ -1,5 +1,7 @@
 //! What stands in the way of publishing a version: slots, connections and methods that do not fit what it declares.
 
+use std::sync::Arc;
+
 use headgate_manifest::{FlowManifest, Manifest, MethodUse, SlotUse};
 
 use crate::domain::compatibility::method_misfits;
@@ -101,7 +103,7 @@ impl Service {
         };
         let bound = flow.bound(environment, name).and_then(|id| catalog.connections.get(id));
         let bound = bound.filter(|found| found.group == flow.group && found.environment == *environment);
-        let is_fit = |connection: &&std::sync::Arc<Connection>| connection.connector.as_str() == connector;
+        let is_fit = |connection: &&Arc<Connection>| connection.connector.as_str() == connector;
         match bound {
             None => {
                 let cause = format!("The slot \"{name}\" is bound to no connection in {environment}");
@@ -136,35 +138,46 @@ impl Service {
                 tell(Some(&method.name), cause, remedy);
             }
         }
-        let Some((connection, granted)) =
+        if let Some((connection, granted)) =
             bound.filter(is_fit).and_then(|connection| Some((connection, self.granted_scopes(connection)?)))
-        else {
-            return Ok(());
-        };
-        for method in methods {
-            let offered = installed.manifest.methods.iter().find(|offered| offered.name == method.name);
-            let needed = offered.map(|offered| offered.scopes.as_slice()).unwrap_or_default();
-            if !lacks_scopes(&granted, needed) {
-                continue;
+        {
+            for (method, cause) in lacking_scopes(&installed.manifest, connection, &granted, slot) {
+                let remedy =
+                    format!("Authorize it again with that scope: headgate connections authorize {}", connection.id);
+                tell(Some(method), cause, remedy);
             }
-            let cause = format!(
-                "The connection \"{}\" in the slot \"{name}\" may not use \"{}\", which needs the scope {}",
-                connection.name,
-                method.name,
-                needed.join(" or ")
-            );
-            let remedy =
-                format!("Authorize it again with that scope: headgate connections authorize {}", connection.id);
-            tell(Some(&method.name), cause, remedy);
         }
         Ok(())
     }
 }
 
+/// The methods that a connection's consent does not cover, and why.
+fn lacking_scopes<'a>(
+    manifest: &Manifest,
+    connection: &Connection,
+    granted: &[String],
+    slot: &'a SlotUse,
+) -> Vec<(&'a str, String)> {
+    let lacking = slot.methods.iter().filter_map(|method| {
+        let offered = manifest.methods.iter().find(|offered| offered.name == method.name)?;
+        lacks_scopes(granted, &offered.scopes).then(|| {
+            let cause = format!(
+                "The connection \"{}\" in the slot \"{}\" may not use \"{}\", which needs the scope {}",
+                connection.name,
+                slot.name,
+                method.name,
+                offered.scopes.join(" or ")
+            );
+            (method.name.as_str(), cause)
+        })
+    });
+    lacking.collect()
+}
+
 /// How to bind a slot: to a connection that there is, or to one that is made for it.
 fn bind(catalog: &Catalog, flow: &Flow, environment: &Environment, slot: &SlotUse) -> String {
     let SlotUse { name, connector, .. } = slot;
-    let fits = |connection: &&std::sync::Arc<Connection>| {
+    let fits = |connection: &&Arc<Connection>| {
         let is_here = connection.group == flow.group && connection.environment == *environment;
         is_here && connection.connector.as_str() == connector
     };
