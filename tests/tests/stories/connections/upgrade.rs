@@ -17,7 +17,7 @@ impl Stage {
     /// Lets the connector say something else about itself, as a newer version would.
     pub(super) async fn upgrade(&self, change: impl FnOnce(&mut Value)) {
         let mut edit = self.service().edit(&Actor::system(), &acme(), Action::InstallConnector).await.unwrap();
-        let name = (acme(), "hubspot".parse().unwrap());
+        let name = (Some(acme()), "hubspot".parse().unwrap());
         let mut connector = Connector::clone(edit.catalog().connectors.get(&name).unwrap());
         let mut manifest = serde_json::to_value(&connector.manifest).unwrap();
         change(&mut manifest);
