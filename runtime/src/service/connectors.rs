@@ -22,8 +22,8 @@ use crate::service::record::{Record, decode, encode};
 
 pub use uses::Incompatible;
 
-/// Versions of a connector listed at most, and looked through for one with the same module.
-const LISTED_VERSIONS: u32 = 100;
+/// Versions of a connector that are kept, the newest: what one can go back to. Whoever installs in a loop fills no disk.
+const KEPT_VERSIONS: u32 = 100;
 /// Versions deleted at a time with their connector.
 const PAGE: usize = 1000;
 
@@ -227,6 +227,9 @@ impl Service {
             None => Consequences::default(),
         };
         let warnings = uses::check(&connector.name, consequences, force)?;
+        if let Some(oldest) = connector.latest.checked_sub(KEPT_VERSIONS).filter(|_| change == Change::Installed) {
+            edit.remove_beside(&version_key(&connector, oldest));
+        }
         for version in before.iter().map(|before| before.in_use()).chain([connector.in_use()]) {
             edit.put_beside(version_key(&connector, version.version), encode(&version));
         }
@@ -251,8 +254,8 @@ impl Service {
 
     /// The newest versions, the newest first.
     fn connector_versions(&self, connector: &Connector) -> Result<Vec<ConnectorVersion>, ServiceError> {
-        let after = version_key(connector, connector.latest.saturating_sub(LISTED_VERSIONS));
-        let records = self.store.scan(&versions_prefix(connector), Some(&after), LISTED_VERSIONS as usize);
+        let after = version_key(connector, connector.latest.saturating_sub(KEPT_VERSIONS));
+        let records = self.store.scan(&versions_prefix(connector), Some(&after), KEPT_VERSIONS as usize);
         let records = records.map_err(ServiceError::internal("reading a connector's versions"))?;
         let versions: Result<Vec<ConnectorVersion>, _> =
             records.iter().rev().map(|(_, record)| decode(&record.value)).collect();

@@ -194,7 +194,7 @@ async fn a_call_under_way_ends_on_the_module_it_began_with() {
         let held = held.clone();
         let waiting = async move {
             held.acquire().await.unwrap().forget();
-            Ok::<_, std::convert::Infallible>(r#"{"results": []}"#)
+            Ok::<_, std::convert::Infallible>(r#"{"total": 0, "results": []}"#)
         };
         let body = axum::body::Body::from_stream(futures::stream::once(waiting));
         ([("content-type", "application/json")], body).into_response()

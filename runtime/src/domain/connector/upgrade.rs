@@ -3,6 +3,7 @@
 use headgate_manifest::{Manifest, Method, MethodUse, SlotUse};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::compatibility::{method_misfits, whole_use};
 use crate::domain::connection::{Connection, complete_config};
 
 /// Something that works with a connector's manifest and would not with another.
@@ -136,10 +137,9 @@ fn method<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a Method> {
 
 /// Why a call does not fit a manifest.
 fn trouble(used: &MethodUse, manifest: &Manifest) -> Option<String> {
-    match method(manifest, &used.name) {
-        None => Some("which is gone".to_owned()),
-        Some(_) => None,
-    }
+    let Some(offered) = method(manifest, &used.name) else { return Some("which is gone".to_owned()) };
+    let misfits = method_misfits(used, offered);
+    (!misfits.is_empty()).then(|| format!("which is another one than it was built for: {}", misfits.join("; ")))
 }
 
 fn warnings(old: &Manifest, new: &Manifest, users: &Users<'_>) -> Vec<String> {
@@ -149,15 +149,16 @@ fn warnings(old: &Manifest, new: &Manifest, users: &Users<'_>) -> Vec<String> {
     warnings.extend(lost.map(|method| {
         format!("The method \"{}\" is not idempotent any more: an interrupted call of it is not repeated", method.name)
     }));
-    let gone = old.methods.iter().filter(|before| method(new, &before.name).is_none());
-    let gone: Vec<_> = gone.map(|method| format!("\"{}\"", method.name)).collect();
-    if !gone.is_empty() {
+    let named = |methods: Vec<&Method>| {
+        methods.iter().map(|method| format!("\"{}\"", method.name)).collect::<Vec<_>>().join(", ")
+    };
+    let (gone, kept): (Vec<_>, Vec<_>) = old.methods.iter().partition(|before| method(new, &before.name).is_none());
+    let changed = kept.into_iter().filter(|before| trouble(&whole_use(before), new).is_some()).collect::<Vec<_>>();
+    let lists = [("Gone", gone), ("Changed", changed)].into_iter().filter(|(_, methods)| !methods.is_empty());
+    let lists = lists.map(|(what, methods)| format!("{what}: {}", named(methods))).collect::<Vec<_>>().join(". ");
+    if !lists.is_empty() {
         warnings.extend(users.flows.iter().filter(|flow| flow.slots.is_none()).map(|flow| {
-            format!(
-                "Whether {} calls a method that is gone cannot be told, as it does not declare its slots. Gone: {}",
-                flow.what,
-                gone.join(", ")
-            )
+            format!("Whether {} calls a method that is gone or changed cannot be told, as it does not declare its slots. {lists}", flow.what)
         }));
     }
     let consents = users

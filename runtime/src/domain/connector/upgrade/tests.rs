@@ -1,5 +1,5 @@
 use headgate_manifest::{Auth, ConfigField, SecretField, Trigger};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::connection::{ConnectionKind, Pins};
@@ -86,6 +86,24 @@ fn what_is_gone_is_told_to_those_who_use_it() {
     let (breaks, warnings) = consequences(flow(None), &new);
     assert_eq!(breaks, [polled]);
     assert!(warnings[0].contains("cannot be told") && warnings[0].ends_with("Gone: \"get\""), "{warnings:?}");
+}
+
+#[test]
+fn a_method_that_does_not_fit_any_more_is_told() {
+    let mut new = manifest();
+    new.methods[0].input = json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}});
+    let sends = |input: Value| {
+        let methods = json!([{"name": "get", "input": input}]);
+        let slots = serde_json::from_value(json!([{"name": "crm", "connector": "crm", "methods": methods}])).unwrap();
+        FlowUse { slots: Some(slots), ..flow(None) }
+    };
+    let nothing = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let (breaks, _) = consequences(sends(nothing), &new);
+    assert!(breaks[0].contains("calls the method \"get\" (slot crm), which is another one"), "{breaks:?}");
+    let id = json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}});
+    assert_eq!(consequences(sends(id), &new).0, [""; 0]);
+    let (_, warnings) = consequences(flow(None), &new);
+    assert!(warnings[0].ends_with("Changed: \"get\""), "{warnings:?}");
 }
 
 #[test]
