@@ -1,9 +1,12 @@
 //! Idempotency: by what a trigger tells that a request is one it has had before.
 
+mod pointer;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+use crate::domain::idempotency::pointer::Found;
 
 /// The header that is read where a trigger names none (IETF draft "The Idempotency-Key HTTP Header Field").
 pub const DEFAULT_HEADER: &str = "idempotency-key";
@@ -114,15 +117,11 @@ impl Idempotency {
                     (first, _) => first.map(|(_, value)| value.trim().to_owned()),
                 }
             }
-            KeySource::Pointer(pointer) => {
-                let body: Option<Value> = serde_json::from_slice(body).ok();
-                match body.as_ref().and_then(|body| body.pointer(pointer)) {
-                    None | Some(Value::Null) => None,
-                    Some(Value::String(text)) => Some(text.clone()),
-                    Some(Value::Number(number)) => Some(number.to_string()),
-                    Some(_) => return Err(unusable()),
-                }
-            }
+            KeySource::Pointer(pointer) => match pointer::read(body, pointer) {
+                Found::Nothing => None,
+                Found::Text(text) => Some(text),
+                Found::Other => return Err(unusable()),
+            },
         };
         match key {
             None if self.required => Err(IdempotencyKeyError::Missing(self.source.describe())),
