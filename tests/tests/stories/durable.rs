@@ -34,6 +34,11 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::set_with(json!({})).await
+    }
+
+    /// With triggers that have these settings besides.
+    async fn set_with(settings: Value) -> Self {
         let held = Held::start().await;
         let exempt = held.address.to_string();
         let app = TestApp::with(|settings| settings.egress.allow_private = vec![exempt.parse().unwrap()]).await;
@@ -44,9 +49,11 @@ impl Stage {
         let connection = json!({"name": "app", "connector": "http", "auth": "none", "config": {"base_url": base_url}});
         app.connect("obey", "app", connection).await;
         let key = app.key("caller").await;
-        let queued = app.trigger("obey", json!({"respond": "async"})).await;
-        let sync = app.trigger("obey", json!({})).await;
-        let echo = app.trigger("echo", json!({})).await;
+        let mut respond_async = settings.clone();
+        respond_async["respond"] = json!("async");
+        let queued = app.trigger("obey", respond_async).await;
+        let sync = app.trigger("obey", settings.clone()).await;
+        let echo = app.trigger("echo", settings).await;
         let token = app.token().to_owned();
         Self { dir: app.stop().await, token, held, key, queued, sync, echo }
     }

@@ -195,3 +195,46 @@ async fn a_synchronous_run_that_was_killed_is_not_executed_again() {
     assert_eq!(stage.held.paths(), ["/sync", "/after"]);
     server.kill().await;
 }
+
+#[tokio::test]
+async fn a_killed_servers_idempotency_keys_are_not_run_again() {
+    let stage = Stage::set_with(json!({"idempotency": {}})).await;
+    let server = stage.server().await;
+    let send = |server: &Process, trigger, body: Value| {
+        server.fire(trigger, &stage.key, body).header("idempotency-key", "k").send()
+    };
+    // Answered: 202, and 200.
+    let queued = send(&server, &stage.queued, call("/queued")).await.unwrap();
+    assert_eq!(queued.status(), 202);
+    let queued = queued.headers()["headgate-run-id"].clone();
+    stage.held.asked(1).await;
+    let echoed = send(&server, &stage.echo, json!({"a": 1})).await.unwrap();
+    assert_eq!(echoed.status(), 200);
+    let (echoed_run, echoed) = (echoed.headers()["headgate-run-id"].clone(), echoed.text().await.unwrap());
+    // In the middle: it asks its app, and nobody answers.
+    let unanswered = tokio::spawn(send(&server, &stage.sync, call("/sync")));
+    stage.held.asked(2).await;
+    server.kill().await;
+    assert!(unanswered.await.unwrap().is_err());
+
+    stage.held.release();
+    let server = stage.server().await;
+    let again = send(&server, &stage.queued, call("/queued")).await.unwrap();
+    assert_eq!((again.status().as_u16(), &again.headers()["headgate-run-id"]), (202, &queued));
+    let again = send(&server, &stage.echo, json!({"a": 1})).await.unwrap();
+    assert_eq!(
+        (again.headers()["idempotency-replayed"].to_str().unwrap(), &again.headers()["headgate-run-id"]),
+        ("true", &echoed_run)
+    );
+    assert_eq!(again.text().await.unwrap(), echoed);
+    for _ in 0..2 {
+        let unknown = send(&server, &stage.sync, call("/sync")).await.unwrap();
+        assert_eq!(unknown.status(), 409);
+        let problem: Value = unknown.json().await.unwrap();
+        assert_eq!(problem["code"], "idempotency_unknown");
+        assert!(problem["error"].as_str().unwrap().contains(problem["run"].as_str().unwrap()), "{problem}");
+    }
+    // Nobody asked the app a second time.
+    assert_eq!(stage.held.paths(), ["/queued", "/sync"]);
+    server.kill().await;
+}
