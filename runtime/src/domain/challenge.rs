@@ -117,12 +117,15 @@ pub struct Subscription<'a> {
 impl<'a> Subscription<'a> {
     /// The handshake that a request is, if it is one. What is told twice tells nothing.
     pub fn of(method: &str, query: &'a [(String, String)]) -> Option<Self> {
+        if method != "GET" {
+            return None;
+        }
         let one = |name: &str| {
             let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
             let first = values.next()?;
             values.next().is_none().then_some(first)
         };
-        let asked = method == "GET" && one("hub.mode")? == "subscribe";
+        let asked = one("hub.mode")? == "subscribe";
         let (verify_token, challenge) = (one("hub.verify_token")?, one("hub.challenge")?);
         (asked && challenge.len() <= MAX_HANDSHAKE).then_some(Self { verify_token, challenge })
     }
