@@ -3,6 +3,7 @@
 mod alerts;
 mod api_keys;
 mod app_registrations;
+mod apps;
 mod audit;
 mod build;
 mod checkout;
@@ -122,6 +123,9 @@ enum Command {
     /// Triggers: what fires a flow.
     #[command(subcommand)]
     Triggers(triggers::Command),
+    /// Published apps: flows offered to whoever has a key with the scope apps:execute.
+    #[command(subcommand)]
+    Apps(apps::Command),
     /// Pushes a flow's next version, or installs a connector; builds it first when given a crate.
     Push(push::Push),
     /// Publishes a version of a flow, from the next request on.
@@ -206,6 +210,7 @@ impl Cli {
             Command::AppRegistrations(command) => command.run(&Context::new(self.global)?).await,
             Command::Flows(command) => command.run(&Context::new(self.global)?).await,
             Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
+            Command::Apps(command) => command.run(&Context::new(self.global)?).await,
             Command::Push(push) => push.run(&Context::new(self.global)?).await,
             Command::Publish(publish) => publish.run(&Context::new(self.global)?).await,
             Command::Promote(promote) => promote.run(&Context::new(self.global)?).await,
@@ -291,6 +296,8 @@ mod tests {
             "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
             "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",
             "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
+            "headgate apps create order-entry --flow orders --title Orders --schema @s.json --sample {} --respond async",
+            "headgate apps update order-entry --slug orders --no-schema",
             "headgate push . --flow my-flow --note first",
             "headgate publish my-flow --version 2 --env test",
             "headgate promote my-flow test production",

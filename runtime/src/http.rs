@@ -19,6 +19,7 @@ pub mod members;
 pub mod oauth;
 pub mod oidc;
 pub mod problem;
+pub mod published_apps;
 pub mod runs;
 pub mod samples;
 pub mod secrets;
@@ -129,6 +130,8 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(triggers::list, triggers::create))
         .routes(routes!(triggers::get, triggers::update, triggers::delete))
         .routes(routes!(triggers::renew_routing_key))
+        .routes(routes!(published_apps::list, published_apps::create))
+        .routes(routes!(published_apps::get, published_apps::update, published_apps::delete))
         .routes(routes!(runs::run_once))
         .routes(routes!(samples::list))
         .routes(routes!(samples::save, samples::delete))

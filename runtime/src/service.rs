@@ -27,6 +27,7 @@ pub mod oauth;
 pub mod oidc;
 mod once;
 mod passwords;
+pub mod published_apps;
 mod queue;
 pub mod record;
 pub mod run_once;

@@ -301,6 +301,12 @@ actions! {
     UpdateTrigger "trigger.update": EDITOR, Some(Scope::FlowsWrite);
     DeleteTrigger "trigger.delete": EDITOR, Some(Scope::FlowsWrite);
 
+    ListApps "app.list": VIEWER, Some(Scope::AppsExecute);
+    GetApp "app.get": VIEWER, Some(Scope::AppsExecute);
+    CreateApp "app.create": EDITOR, Some(Scope::FlowsWrite);
+    UpdateApp "app.update": EDITOR, Some(Scope::FlowsWrite);
+    DeleteApp "app.delete": EDITOR, Some(Scope::FlowsWrite);
+
     ListRuns "run.list": VIEWER, Some(Scope::RunsRead);
     GetRun "run.get": VIEWER, Some(Scope::RunsRead);
 

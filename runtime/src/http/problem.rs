@@ -10,6 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::domain::api_key::AuthError;
+use crate::domain::input_schema::InputError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::http::limits;
@@ -48,6 +49,9 @@ pub struct ProblemBody {
     /// Whether the same request may succeed later; said of failed runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// What is wrong with an app's input, at each place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<InputError>,
     /// Further facts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -78,6 +82,7 @@ impl Problem {
             code: code.to_owned(),
             run: None,
             retryable: None,
+            errors: Vec::new(),
             details: None,
         };
         Self { body: Box::new(body), headers: HeaderMap::new() }
@@ -187,6 +192,11 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             ServiceError::NotConfigured(_) => Self::new(StatusCode::NOT_FOUND, "not_configured", message),
             ServiceError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid_request", message),
+            ServiceError::Input { errors } => {
+                let mut problem = Self::new(StatusCode::BAD_REQUEST, "invalid_input", message);
+                problem.body.errors = errors;
+                problem
+            }
             ServiceError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             ServiceError::Authorization(error) => Self::new(StatusCode::BAD_REQUEST, error.code(), message),
             ServiceError::Idempotency(error) => repeated(&error, message),
@@ -290,6 +300,7 @@ mod tests {
             (ServiceError::NotFound { what: "Flow" }, 404, "not_found"),
             (ServiceError::NotConfigured("Set it up"), 404, "not_configured"),
             (ServiceError::Invalid(text()), 400, "invalid_request"),
+            (ServiceError::Input { errors: Vec::new() }, 400, "invalid_input"),
             (ServiceError::Conflict(text()), 409, "conflict"),
             (ServiceError::TooLarge { limit: 7 }, 413, "body_too_large"),
             (ServiceError::MethodNotAllowed { allowed: "GET".to_owned() }, 405, "method_not_allowed"),

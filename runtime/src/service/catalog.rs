@@ -22,6 +22,7 @@ use crate::domain::id::{
     AppRegistrationId, ConnectionId, ConnectorName, Environment, FlowId, GroupId, Name, SessionId, TriggerId, UserId,
 };
 use crate::domain::permission::Role;
+use crate::domain::published_app::PublishedApp;
 use crate::domain::trigger::{RoutingKey, Trigger};
 use crate::domain::user::{Email, Member, Session, User};
 use crate::service::catalog::api_keys::ApiKeys;
@@ -53,6 +54,8 @@ pub struct Catalog {
     pub users: Map<UserId, User>,
     /// Sessions by id.
     pub sessions: Map<SessionId, Session>,
+    /// Published apps by group and slug.
+    apps: OrdMap<(GroupId, Name), Arc<PublishedApp>>,
     /// Triggers by routing key.
     routes: Map<RoutingKey, Trigger>,
     /// Triggers by flow.
@@ -88,6 +91,17 @@ impl Catalog {
         let from = Bound::Included((flow.clone(), lowest));
         let found = self.flow_triggers.range((from, Bound::Unbounded)).take_while(move |(of, _)| *of == flow);
         found.filter_map(|(_, id)| self.triggers.get(id))
+    }
+
+    /// A group's published apps, by slug.
+    pub fn apps_of(&self, group: &GroupId) -> impl Iterator<Item = &Arc<PublishedApp>> {
+        let group = group.clone();
+        self.apps.iter().map(|(_, app)| app).filter(move |app| app.group == group)
+    }
+
+    /// A group's published app.
+    pub fn app(&self, group: &GroupId, slug: &Name) -> Option<&Arc<PublishedApp>> {
+        self.apps.get(&(group.clone(), slug.clone()))
     }
 
     /// A group's flow, by its id or its name.
@@ -178,6 +192,9 @@ impl Catalog {
                 self.routes.insert(trigger.routing_key.clone(), trigger);
                 old.map(Record::Trigger)
             }
+            Record::PublishedApp(app) => {
+                self.apps.insert((app.group.clone(), app.slug.clone()), app).map(Record::PublishedApp)
+            }
             Record::User(user) => {
                 self.emails.insert(user.email.clone(), user.id.clone());
                 let old = self.users.insert(user.id.clone(), user.clone());
@@ -260,6 +277,7 @@ impl Catalog {
                 self.flow_triggers.remove(&(trigger.flow.clone(), trigger.id.clone()));
                 self.triggers.remove(&trigger.id);
             }
+            Record::PublishedApp(app) => drop(self.apps.remove(&(app.group.clone(), app.slug.clone()))),
             Record::User(user) => {
                 self.emails.remove(&user.email);
                 self.users.remove(&user.id);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::api_key::AuthError;
 use crate::domain::connection::ConnectionError;
 use crate::domain::id::{GroupId, ParseIdError};
+use crate::domain::input_schema::InputError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
@@ -50,6 +51,12 @@ pub enum ServiceError {
     /// The request cannot be understood or breaks a rule.
     #[error("{0}")]
     Invalid(String),
+    /// An app's input is not what the app takes.
+    #[error("The input does not fit the app's schema. {}", told(errors))]
+    Input {
+        /// What is wrong with it, at each place.
+        errors: Vec<InputError>,
+    },
     /// The thing exists already, or is used by another.
     #[error("{0}")]
     Conflict(String),
@@ -138,6 +145,16 @@ impl ServiceError {
     /// An [`ServiceError::Internal`] from whatever went wrong while `doing` something.
     pub fn internal<E: Into<Box<dyn StdError + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Internal { doing, source: source.into() }
+    }
+}
+
+/// The first error, and how many there are.
+fn told(errors: &[InputError]) -> String {
+    let Some(first) = errors.first() else { return "Compare it with the app's sample".to_owned() };
+    let place = if first.path.is_empty() { "The input" } else { &first.path };
+    match errors.len() {
+        1 => format!("{place}: {}", first.message),
+        more => format!("{place}: {} (the first of {more}; errors lists them)", first.message),
     }
 }
 

@@ -15,8 +15,9 @@ use crate::domain::api_key::{ApiKey, AuthError};
 use crate::domain::cors::Cors;
 use crate::domain::challenge::Handshake;
 use crate::domain::flow::{Flow, Publication};
-use crate::domain::id::{FlowId, GroupId, TriggerId};
+use crate::domain::id::{FlowId, GroupId, Name, TriggerId};
 use crate::domain::permission::{Denial, Scope};
+use crate::domain::published_app::PublishedApp;
 use crate::domain::trigger::{HttpSettings, Respond, RoutingKey, Trigger};
 use crate::service::Service;
 use crate::service::access::{Door, KeyPlace, Presented, check_network};
@@ -24,6 +25,7 @@ use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::executor::{Caller, Firing};
 use crate::service::limits::Standing;
+use crate::service::published_apps::check_input;
 use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::usage::Seen;
 use crate::wasm::{Event, Response};
@@ -44,6 +46,8 @@ pub enum Target {
         /// Whether something that was meant as an API key stands in it.
         holds_key: bool,
     },
+    /// A published app of the caller's group; `None` for a text that is no slug.
+    App(Option<Name>),
     /// Nothing that exists.
     Nothing,
 }
@@ -83,6 +87,8 @@ pub struct Admitted {
     publication: Publication,
     /// The path's parameters.
     params: Vec<(String, String)>,
+    /// The app that was called, if it was one.
+    app: Option<Arc<PublishedApp>>,
 }
 
 /// What a request addresses.
@@ -188,7 +194,8 @@ impl Door<'_> {
             return Err(method_not_allowed(settings, &beside));
         }
         self.check_profile(&key, call.profile)?;
-        key.permits(Scope::FlowsExecute)?;
+        let app = self.app(call.target, &key);
+        key.permits(if app.is_some() { Scope::AppsExecute } else { Scope::FlowsExecute })?;
         if !key.covers(&flow.id) {
             return Err(Denial::Flow { key: key.name.clone() }.into());
         }
@@ -196,10 +203,11 @@ impl Door<'_> {
             return Err(Denial::Trigger { key: key.name.clone() }.into());
         }
         check_origin(settings, call.origin)?;
-        let publication = flow
-            .published
-            .get(&key.environment)
-            .ok_or_else(|| Denial::NotPublished { flow: flow.name.clone(), environment: key.environment.clone() })?;
+        let publication = flow.published.get(&key.environment).ok_or_else(|| match app {
+            // Where its flow is not published, there is no app.
+            Some(_) => ServiceError::NotFound { what: "App" },
+            None => Denial::NotPublished { flow: flow.name.clone(), environment: key.environment.clone() }.into(),
+        })?;
         Ok(Admitted {
             catalog: self.catalog.clone(),
             standing: None,
@@ -208,6 +216,7 @@ impl Door<'_> {
             settings: settings.clone(),
             publication: publication.clone(),
             params,
+            app: app.cloned(),
             key,
         })
     }
@@ -238,6 +247,13 @@ impl Door<'_> {
                 let params = template.params().map(str::to_owned).zip(found.values).collect();
                 self.behind(trigger, params, found.here.iter().map(|(_, trigger)| trigger).collect())
             }
+            Target::App(_) => {
+                let not_found = || ServiceError::NotFound { what: "App" };
+                let app = self.app(call.target, key).ok_or_else(not_found)?;
+                let flow = self.catalog.flows.get(&app.flow).ok_or_else(not_found)?;
+                let (params, beside) = (Vec::new(), Vec::new());
+                Ok(Addressed { trigger: &app.trigger, flow, settings: &app.settings, params, beside })
+            }
             Target::Nothing => Err(ServiceError::NotFound { what: "Page" }),
         }
     }
@@ -250,6 +266,12 @@ impl Door<'_> {
     ) -> Result<Addressed<'a>, ServiceError> {
         let flow = self.catalog.flows.get(&trigger.flow).ok_or(ServiceError::NotFound { what: "Trigger" })?;
         Ok(Addressed { trigger: &trigger.id, flow, settings: &trigger.settings, params, beside })
+    }
+
+    /// The app of the key's group that a request addresses.
+    fn app(&self, target: &Target, key: &ApiKey) -> Option<&Arc<PublishedApp>> {
+        let Target::App(slug) = target else { return None };
+        slug.as_ref().and_then(|slug| self.catalog.app(&key.group, slug))
     }
 
     /// The environment that a request names must be the key's. Some groups want it named outside production.
@@ -299,6 +321,9 @@ impl Service {
         };
         if let Some(handshake) = challenge::answer_event(settings, &request, signed_with.as_ref()) {
             return shaken(handshake);
+        }
+        if let Some(app) = &admitted.app {
+            check_input(app, &request.body).await?;
         }
         let firing = Firing {
             environment: key.environment.clone(),

@@ -12,6 +12,7 @@ use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
+use crate::domain::published_app::PublishedApp;
 use crate::domain::trigger::Trigger;
 use crate::domain::user::{Member, Session, User};
 use crate::service::error::ServiceError;
@@ -36,6 +37,8 @@ pub enum Record {
     Flow(Arc<Flow>),
     /// A trigger.
     Trigger(Arc<Trigger>),
+    /// A flow offered as an app.
+    PublishedApp(Arc<PublishedApp>),
     /// A user.
     User(Arc<User>),
     /// That a user belongs to a group.
@@ -45,7 +48,7 @@ pub enum Record {
 }
 
 /// The prefixes under which the catalog's records lie.
-pub const PREFIXES: [&str; 10] = [
+pub const PREFIXES: [&str; 11] = [
     "group/",
     "api-key/",
     "connector/",
@@ -53,6 +56,7 @@ pub const PREFIXES: [&str; 10] = [
     "app-registration/",
     "flow/",
     "trigger/",
+    "published-app/",
     "user/",
     "member/",
     "session/",
@@ -71,6 +75,7 @@ impl Record {
             }
             Self::Flow(flow) => format!("flow/{}/{}", flow.group, flow.id),
             Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
+            Self::PublishedApp(app) => format!("published-app/{}/{}", app.group, app.slug),
             Self::User(user) => format!("user/{}", user.id),
             Self::Member(member) => format!("member/{}/{}", member.group, member.user),
             Self::Session(session) => format!("session/{}", session.id),
@@ -87,6 +92,7 @@ impl Record {
             Self::AppRegistration(record) => encode(record),
             Self::Flow(record) => encode(record),
             Self::Trigger(record) => encode(record),
+            Self::PublishedApp(record) => encode(record),
             Self::User(record) => encode(record),
             Self::Member(record) => encode(record),
             Self::Session(record) => encode(record),
@@ -111,6 +117,7 @@ impl Record {
             Self::AppRegistration(record) => serde_json::to_value(record),
             Self::Flow(record) => serde_json::to_value(record),
             Self::Trigger(record) => serde_json::to_value(record),
+            Self::PublishedApp(record) => serde_json::to_value(record),
             Self::User(record) => serde_json::to_value(record),
             Self::Member(record) => serde_json::to_value(record),
             Self::Session(record) => serde_json::to_value(record),
@@ -129,6 +136,7 @@ impl Record {
             "app-registration" => Self::AppRegistration(decode(value)?),
             "flow" => Self::Flow(decode(value)?),
             "trigger" => Self::Trigger(decode(value)?),
+            "published-app" => Self::PublishedApp(decode(value)?),
             "user" => Self::User(decode(value)?),
             "member" => Self::Member(decode(value)?),
             "session" => Self::Session(decode(value)?),

@@ -186,7 +186,7 @@ impl Service {
         Ok(())
     }
 
-    fn check_bounds(&self, settings: &HttpSettings) -> Result<(), ServiceError> {
+    pub(super) fn check_bounds(&self, settings: &HttpSettings) -> Result<(), ServiceError> {
         let bounds = &self.settings;
         let within = |value: Option<u64>, ceiling: u64, what: &str| match value {
             Some(value) if value == 0 || value > ceiling => {

@@ -78,6 +78,7 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), beare
         "spare",
         "flow",
         "trigger",
+        "app",
         "run",
         "slot",
         "stranger",

@@ -29,6 +29,7 @@ mod oauth;
 mod oidc;
 mod operations;
 mod paths;
+mod published_apps;
 mod revocation;
 mod run_once;
 mod samples;

@@ -141,6 +141,11 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/flows/{flow}/samples", Nothing),
     ("PUT", "/groups/{group}/flows/{flow}/samples/{sample}", Json(r#"{"event": {"event": {"order": 17}}}"#)),
     ("DELETE", "/groups/{group}/flows/{flow}/samples/{sample}", Nothing),
+    ("GET", "/groups/{group}/apps", Nothing),
+    ("POST", "/groups/{group}/apps", Json(r#"{"slug": "another", "flow": "{flow}"}"#)),
+    ("GET", "/groups/{group}/apps/{app}", Nothing),
+    ("PATCH", "/groups/{group}/apps/{app}", Json(r#"{"title": "Orders"}"#)),
+    ("DELETE", "/groups/{group}/apps/{app}", Nothing),
     ("GET", "/groups/{group}/runs", Nothing),
     ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
@@ -203,6 +208,8 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     upload(&at(&format!("/flows/{flow}/versions")), "echo").await;
     let key = text(&app.post(&at("/api-keys"), json!({"name": format!("key-of-{group}")})).await["id"]);
     let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
+    let offered = json!({"slug": format!("app-of-{group}"), "flow": flow});
+    let offered = text(&app.post(&at("/apps"), offered).await["slug"]);
     let run = text(&app.post(&at(&format!("/flows/{flow}/run")), json!({})).await["id"]);
     let service = app.app().service();
     for _ in 0..20 {
@@ -227,6 +234,8 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     ];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run)];
     let versions = [("version", "1".to_owned()), ("spare_flow", spare_flow)];
+    let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
+    let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run), ("app", offered)];
     let people = [("member", member), ("stranger", stranger)];
     let people = [("member", member), ("stranger", stranger), ("sample", format!("sample-of-{group}"))];
     let connectors = [("spare_connector", spare_connector), ("server_connector", server_connector)];

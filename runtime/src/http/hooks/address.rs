@@ -62,6 +62,7 @@ pub(super) fn take_address(uri: &Uri, presented: &mut Presented, group: impl FnO
             Target::Hook(routing_key.parse().ok())
         }
         [Some("flows"), Some(flow), Some("execute"), None] => Target::Execute(flow.parse().ok()),
+        [Some("apps"), Some(slug), Some("execute"), None] => Target::App(slug.parse().ok()),
         [Some("g"), Some(group), Some(_), _] => {
             below_root(&uri.path()["/g/".len() + group.len()..], group.parse().ok(), presented)
         }
@@ -129,6 +130,8 @@ mod tests {
         assert!(matches!(target("/hooks/short"), Target::Hook(None)));
         assert!(matches!(target("/flows/flw_abcdefghij0123456789/execute"), Target::Execute(Some(_))));
         assert!(matches!(target("/flows/other/execute"), Target::Execute(None)));
+        assert!(matches!(target("/apps/order-entry/execute"), Target::App(Some(_))));
+        assert!(matches!(target("/apps/Order%20Entry/execute"), Target::App(None)));
         let below = format!("/hooks/{routing_key}/no-key");
         for path in ["/", "/hooks", &below, "/hooks/a/b/c", "/flows/a", "/flows/a/execute/b", "/else"] {
             assert!(matches!(target(path), Target::Nothing), "{path}");
