@@ -1,4 +1,6 @@
-//! `headgate build`: a crate becomes a component.
+//! `headgate build`: a crate, or a package for npm, becomes a component.
+
+mod javascript;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ const PROFILE: [&str; 6] = [
     "profile.guest.strip=true",
 ];
 
-/// Builds a crate to a component.
+/// Builds a crate, or a package in JavaScript, to a component.
 #[derive(Debug, Args)]
 pub(super) struct Build {
     /// The crate's folder; or a component (.wasm) that was built in another way, to be signed.
@@ -110,9 +112,12 @@ impl Build {
     }
 }
 
-/// Builds the crate in a folder to a component. Adds the wasm target when it is missing.
+/// Builds the crate or the package in a folder to a component. Adds the wasm target when it is missing.
 pub(super) async fn build(folder: &Path, options: &Options<'_>) -> Result<Built, CliError> {
     let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() && folder.join(javascript::PACKAGE).is_file() {
+        return javascript::build(folder, options).await;
+    }
     let manifest = manifest.canonicalize().map_err(CliError::file("find a crate: there is no", &manifest))?;
     let folder = manifest.parent().expect("a file stands in a folder");
     ensure_target(folder, options).await?;

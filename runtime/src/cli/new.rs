@@ -59,7 +59,7 @@ const RESERVED: [&str; 46] = [
     "type",
 ];
 
-/// Makes a crate for a flow or a connector, with a test.
+/// Makes a crate or a package for a flow or a connector, with a test.
 #[derive(Debug, Args)]
 pub(super) struct New {
     /// What it is.
@@ -69,7 +69,10 @@ pub(super) struct New {
     /// The folder to make; the name, in this folder, when absent.
     #[arg(long)]
     path: Option<PathBuf>,
-    /// The folder of the crate headgate-sdk; looked for from here upwards when absent.
+    /// The language it is written in.
+    #[arg(long, value_enum, default_value = "rust")]
+    lang: Language,
+    /// For Rust the folder of the crate headgate-sdk; looked for from here upwards when absent.
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
@@ -80,6 +83,14 @@ enum Kind {
     Flow,
     /// The methods of an app.
     Connector,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// A crate, built by Cargo.
+    Rust,
+    /// A package for npm, built by componentize-js.
+    Js,
 }
 
 /// A file of a template: its path in the crate, and its text.
@@ -99,18 +110,40 @@ const CONNECTOR: [File; 4] = [
     (".gitignore", "/target\n"),
 ];
 
+const HEADGATE_JS: File = ("headgate.js", include_str!("../../../sdk/templates/js/headgate.js"));
+const GITIGNORE_JS: File = (".gitignore", "/node_modules\n/target\n");
+const JS_FLOW: [File; 7] = [
+    ("package.json", include_str!("../../../sdk/templates/js-flow/package.json.template")),
+    ("README.md", include_str!("../../../sdk/templates/js-flow/README.md")),
+    ("flow.js", include_str!("../../../sdk/templates/js-flow/flow.js")),
+    ("flow.test.js", include_str!("../../../sdk/templates/js-flow/flow.test.js")),
+    ("component.js", include_str!("../../../sdk/templates/js-flow/component.js")),
+    HEADGATE_JS,
+    GITIGNORE_JS,
+];
+const JS_CONNECTOR: [File; 7] = [
+    ("package.json", include_str!("../../../sdk/templates/js-connector/package.json.template")),
+    ("README.md", include_str!("../../../sdk/templates/js-connector/README.md")),
+    ("connector.js", include_str!("../../../sdk/templates/js-connector/connector.js")),
+    ("connector.test.js", include_str!("../../../sdk/templates/js-connector/connector.test.js")),
+    ("component.js", include_str!("../../../sdk/templates/js-connector/component.js")),
+    HEADGATE_JS,
+    GITIGNORE_JS,
+];
+
 #[derive(Serialize)]
 struct Made {
     path: PathBuf,
     files: Vec<&'static str>,
-    /// What its manifest says of the SDK.
-    sdk: String,
+    /// What its manifest says of the SDK; a package has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sdk: Option<String>,
 }
 
 impl New {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
         let name = self.name.as_str();
-        if RESERVED.contains(&name) {
+        if self.lang == Language::Rust && RESERVED.contains(&name) {
             return Err(CliError::Usage(format!(
                 "a crate cannot be named \"{name}\", which means something to Rust. Choose another name"
             )));
@@ -123,13 +156,18 @@ impl New {
                 folder.display()
             )));
         }
-        let sdk = self.sdk(&folder)?;
-        let template = match self.kind {
-            Kind::Flow => FLOW,
-            Kind::Connector => CONNECTOR,
+        let sdk = match self.lang {
+            Language::Rust => Some(self.sdk(&folder)?),
+            Language::Js => None,
         };
-        for (file, text) in &template {
-            write(&folder.join(file), &fill(text, name, &sdk))?;
+        let template: &[File] = match (self.lang, self.kind) {
+            (Language::Rust, Kind::Flow) => &FLOW,
+            (Language::Rust, Kind::Connector) => &CONNECTOR,
+            (Language::Js, Kind::Flow) => &JS_FLOW,
+            (Language::Js, Kind::Connector) => &JS_CONNECTOR,
+        };
+        for (file, text) in template {
+            write(&folder.join(file), &fill(text, name, sdk.as_deref().unwrap_or_default()))?;
         }
         let made = Made { path: folder, files: template.iter().map(|(file, _)| *file).collect(), sdk };
         output.show(&made, show)
@@ -156,14 +194,14 @@ impl New {
 
 fn show(made: &Made) -> String {
     let path = made.path.display();
-    let next = format!("Made {path}. Go on with:\n\n  cd {path}\n  cargo test\n  headgate build\n  headgate push");
-    if made.sdk.contains("path") {
-        return next;
+    let test = if made.sdk.is_some() { "cargo test" } else { "npm test" };
+    let next = format!("Made {path}. Go on with:\n\n  cd {path}\n  {test}\n  headgate build\n  headgate push");
+    match &made.sdk {
+        Some(sdk) if !sdk.contains("path") => format!(
+            "{next}\n\nIt takes headgate-sdk {sdk} from the registry. Where it is not there, name its folder with --sdk"
+        ),
+        _ => next,
     }
-    format!(
-        "{next}\n\nIt takes headgate-sdk {} from the registry. Where it is not there, name its folder with --sdk",
-        made.sdk
-    )
 }
 
 /// The SDK by its path where there is its source, by its version otherwise.
@@ -209,7 +247,22 @@ mod tests {
     use super::*;
 
     fn new(kind: Kind, name: &str, path: &Path) -> New {
-        New { kind, name: name.parse().unwrap(), path: Some(path.to_owned()), sdk: None }
+        New { kind, name: name.parse().unwrap(), path: Some(path.to_owned()), lang: Language::Rust, sdk: None }
+    }
+
+    #[test]
+    fn a_package_has_every_placeholder_filled() {
+        for kind in [Kind::Flow, Kind::Connector] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("match");
+            New { lang: Language::Js, ..new(kind, "match", &path) }.run(Output::new(true)).unwrap();
+            let package = std::fs::read_to_string(path.join("package.json")).unwrap();
+            assert!(serde_json::from_str::<serde_json::Value>(&package).unwrap()["name"] == "match", "{package}");
+            for file in std::fs::read_dir(&path).unwrap() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                assert!(!text.contains("{{"), "{text}");
+            }
+        }
     }
 
     #[test]
