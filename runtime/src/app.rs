@@ -51,7 +51,7 @@ impl App {
         })?;
         let address = listener.local_addr().context("the listener has no address")?;
         let (key_file, public_url) = (settings.key_file(), settings.public_url(address));
-        let (data_dir, listing) = (settings.data_dir.clone(), settings.listing());
+        let (data_dir, listing, premises) = (settings.data_dir.clone(), settings.listing(), settings.premises());
         let database = tokio::task::spawn_blocking(move || Database::open(&data_dir, &Options::default()))
             .await
             .context("opening the store was interrupted")?
@@ -71,6 +71,7 @@ impl App {
             keys: settings.keys,
             alerts: settings.alerts,
             modules: settings.modules,
+            premises,
         };
         let started = Service::start(sections, clock, &database, vault, wasm, stopping.clone())
             .await

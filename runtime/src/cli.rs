@@ -11,9 +11,12 @@ mod client;
 mod connections;
 mod connectors;
 mod demo;
+mod doctor;
 mod error;
+mod export;
 mod flows;
 mod groups;
+mod import;
 mod login;
 mod logs;
 mod loopback;
@@ -149,6 +152,12 @@ enum Command {
     Logs(logs::Logs),
     /// Shows what keys were used for, and what the group spent this month.
     Usage(usage::Usage),
+    /// Writes everything of a group into a file, to be imported on another server.
+    Export(export::Export),
+    /// Makes a group of a file that `export` wrote.
+    Import(import::Import),
+    /// Checks the store, its key, the clock, modules, disk space and what connections reach.
+    Doctor(doctor::Doctor),
     /// Secrets: the key that all of them are encrypted under.
     #[command(subcommand)]
     Secrets(secrets::rotation::Command),
@@ -222,6 +231,9 @@ impl Cli {
             Command::Runs(runs) => runs.run(&Context::new(self.global)?).await,
             Command::Logs(logs) => logs.run(&Context::new(self.global)?).await,
             Command::Usage(usage) => usage.run(&Context::new(self.global)?).await,
+            Command::Export(export) => export.run(&Context::new(self.global)?).await,
+            Command::Import(import) => import.run(&Context::new(self.global)?).await,
+            Command::Doctor(doctor) => doctor.run(&Context::new(self.global)?).await,
             Command::Secrets(command) => command.run(&Context::new(self.global)?).await,
             Command::Alerts(command) => command.run(&Context::new(self.global)?).await,
         }
@@ -317,6 +329,10 @@ mod tests {
             "headgate runs --flow my-flow --limit 5",
             "headgate logs --flow my-flow --follow",
             "headgate usage --key erp --from 2026-11-01 --to 2026-11-22 --by hour --csv",
+            "headgate export acme --with-secrets -o acme.archive",
+            "headgate import acme.archive --as acme-two --new-keys",
+            "headgate import acme.archive --without-secrets",
+            "headgate doctor --data-dir /var/lib/headgate --json",
             "headgate alerts list --state open",
             "headgate alerts acknowledge alr_0123456789abcdefghij --note seen",
             "headgate groups update acme --add-environment staging --runs-per-month 1000 --alerts-to https://x.example/a --new-alert-secret",

@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod api_key;
 pub mod app_registration;
+pub mod archive;
 pub mod audit;
 pub mod compatibility;
 pub mod challenge;
@@ -11,6 +12,7 @@ pub mod connector;
 pub mod cors;
 pub mod digest;
 pub mod event;
+pub mod doctor;
 pub mod flow;
 pub mod grant;
 pub mod group;

@@ -8,6 +8,8 @@ pub mod auth;
 pub mod client_address;
 pub mod connections;
 pub mod connectors;
+pub mod doctor;
+pub mod export;
 pub mod extract;
 pub mod flows;
 pub mod groups;
@@ -137,6 +139,9 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(samples::save, samples::delete))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
+        .routes(routes!(doctor::examine))
+        .routes(routes!(export::export))
+        .routes(routes!(export::import))
         .routes(routes!(secrets::show))
         .routes(routes!(secrets::rotate))
         .routes(routes!(usage::of_group))

@@ -12,13 +12,16 @@ pub mod calls;
 pub mod catalog;
 pub mod connections;
 pub mod connectors;
+pub mod doctor;
 pub mod edit;
 pub mod error;
 pub mod executor;
+pub mod export;
 pub mod flows;
 pub mod groups;
 pub mod hooks;
 pub mod idempotency;
+pub mod import;
 pub mod limits;
 mod login_limits;
 pub mod members;
@@ -64,6 +67,7 @@ use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::connections::authorize::Authorizations;
 use crate::service::connections::{GrantBook, HealthBook};
+use crate::service::doctor::Premises;
 use crate::service::error::ServiceError;
 use crate::service::idempotency::IdempotencyBook;
 use crate::service::limits::{LimitSettings, Limits};
@@ -90,6 +94,8 @@ pub struct ServiceSettings {
     pub max_body_ceiling: u64,
     /// The largest module in bytes. 64 MiB: JavaScript and Python components take 12 to 20.
     pub max_module: u64,
+    /// The largest archive of a group in bytes, as it is exported or imported: one at a time is held in memory. 512 MiB.
+    pub max_archive: u64,
     /// How long a synchronous caller waits, where its trigger says nothing else, in milliseconds. 30 s.
     pub timeout_ms: u64,
     /// The longest wait any trigger may allow, in milliseconds. 5 min.
@@ -117,6 +123,7 @@ impl Default for ServiceSettings {
             max_body: 1 << 20,
             max_body_ceiling: 32 << 20,
             max_module: 64 << 20,
+            max_archive: 512 << 20,
             timeout_ms: 30_000,
             timeout_ceiling_ms: 300_000,
             queue: 10_000,
@@ -155,6 +162,8 @@ pub struct Sections {
     pub alerts: AlertSettings,
     /// Which modules are taken in, and from where.
     pub modules: ModuleSettings,
+    /// Where everything is.
+    pub premises: Premises,
 }
 
 /// Tells the time. Tests give their own.
@@ -169,6 +178,7 @@ pub struct Service {
     public_host: Option<HostName>,
     keys: KeySettings,
     module_settings: ModuleSettings,
+    premises: Premises,
     clock: Clock,
     store: Arc<dyn Store>,
     history: History,
@@ -199,6 +209,8 @@ pub struct Service {
     background: TaskTracker,
     queue: Arc<Semaphore>,
     async_runs: Arc<Semaphore>,
+    /// The place for one archive in memory.
+    archives: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
@@ -222,7 +234,7 @@ impl Service {
         wasm: Arc<WasmHost>,
         stopping: CancellationToken,
     ) -> Result<Started, ServiceError> {
-        let Sections { service: settings, public_url, users, oidc, limits, keys, alerts, modules } = sections;
+        let Sections { service: settings, public_url, users, oidc, limits, keys, alerts, modules, premises } = sections;
         let pepper = Pepper::new(vault.pepper());
         let store = database.records.clone();
         let tokens = Tokens::open(store.as_ref(), &vault, users.access_token, clock()).await?;
@@ -245,6 +257,7 @@ impl Service {
             public_url,
             keys,
             module_settings: modules,
+            premises,
             clock,
             usage: UsageBook::new(store.clone()),
             spending,
@@ -268,6 +281,7 @@ impl Service {
             leaving: tokio::sync::Mutex::default(),
             limits,
             idempotency,
+            archives: Arc::new(Semaphore::new(1)),
             runs: TaskTracker::new(),
             background: TaskTracker::new(),
             stopping,

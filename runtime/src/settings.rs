@@ -29,6 +29,7 @@ use url::Url;
 use crate::service::ServiceSettings;
 use crate::service::alerts::AlertSettings;
 use crate::service::api_keys::KeySettings;
+use crate::service::doctor::{DoctorSettings, Premises};
 use crate::service::limits::LimitSettings;
 use crate::service::modules::ModuleSettings;
 use crate::service::oidc::OidcSettings;
@@ -43,8 +44,8 @@ pub const KEY_VARIABLE: &str = "HEADGATE_KEY";
 
 const PREFIX: &str = "HEADGATE_";
 /// Variables of other parts of the command line; they are no settings.
-const OTHER_VARIABLES: [&str; 5] =
-    [KEY_VARIABLE, "HEADGATE_CONFIG", "HEADGATE_URL", "HEADGATE_TOKEN", "HEADGATE_GROUP"];
+const OTHER_VARIABLES: [&str; 6] =
+    [KEY_VARIABLE, "HEADGATE_CONFIG", "HEADGATE_URL", "HEADGATE_TOKEN", "HEADGATE_GROUP", "HEADGATE_PASSPHRASE"];
 /// Settings whose variable holds a list.
 const LISTS: [&str; 3] = ["egress.allow_private", "modules.trusted_keys", "trusted_proxies"];
 
@@ -77,6 +78,8 @@ pub struct Settings {
     pub keys: KeySettings,
     /// When alerts are raised, and where those of the server are sent.
     pub alerts: AlertSettings,
+    /// What `headgate doctor` goes by.
+    pub doctor: DoctorSettings,
     /// The OpenID provider, where people log in through one.
     pub oidc: OidcSettings,
     /// Which modules are taken in, and from where.
@@ -112,6 +115,7 @@ impl Default for Settings {
             limits: LimitSettings::default(),
             keys: KeySettings::default(),
             alerts: AlertSettings::default(),
+            doctor: DoctorSettings::default(),
             oidc: OidcSettings::default(),
             modules: ModuleSettings::default(),
             wasm: WasmSettings::default(),
@@ -203,6 +207,18 @@ impl Settings {
         match &self.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{address}"),
+        }
+    }
+
+    /// Where everything is, for whoever examines it.
+    pub fn premises(&self) -> Premises {
+        Premises {
+            settings: self.doctor.clone(),
+            data_dir: self.data_dir.clone(),
+            key_file: self.key_file(),
+            listen: self.listen,
+            public_url: self.public_url.clone(),
+            behind_proxy: !self.trusted_proxies.is_empty(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use jiff::Timestamp;
@@ -15,6 +17,7 @@ use crate::cli::error::CliError;
 use crate::cli::progress::Progress;
 use crate::cli::sessions::{Sessions, StoredSession};
 use crate::http::auth::SessionView;
+use crate::http::export::PASSPHRASE;
 use crate::http::problem::ProblemBody;
 
 /// Where a server is looked for.
@@ -23,6 +26,8 @@ pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Beyond the longest run a server allows by default, and the compiling of a large module.
 const TIMEOUT: Duration = Duration::from_secs(330);
+/// Beyond what a server allows for sending an archive, and the compiling of its modules.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// A connection to a server's management API.
 #[derive(Debug, Clone)]
@@ -106,6 +111,27 @@ impl Client {
             request.header(header::CONTENT_TYPE, "application/wasm").header(header::CONTENT_LENGTH, module.len());
         let progress = Progress::begin();
         self.json(request.body(progress.upload(module))).await
+    }
+
+    /// Sends JSON, and reads an answer that is a file.
+    pub(super) async fn bytes(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<Bytes, CliError> {
+        let request = self.request(method, self.url(path)).json(body).timeout(ARCHIVE_TIMEOUT);
+        self.answer(request).await?.bytes().await.map_err(|source| self.broken(source))
+    }
+
+    /// Posts an archive with the passphrase of its secrets, and reads the answer.
+    pub(super) async fn post_archive<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, Option<String>)],
+        passphrase: Option<SecretString>,
+        archive: Bytes,
+    ) -> Result<T, CliError> {
+        let mut request = self.request(Method::POST, with_query(self.url(path), query)).timeout(ARCHIVE_TIMEOUT);
+        if let Some(passphrase) = passphrase {
+            request = request.header(PASSPHRASE, BASE64.encode(passphrase.expose_secret()));
+        }
+        self.json(request.header(header::CONTENT_TYPE, "application/octet-stream").body(archive)).await
     }
 
     /// Deletes what stands at a path.

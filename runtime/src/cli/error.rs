@@ -79,6 +79,9 @@ pub enum CliError {
     /// Replacing the key-encryption key ended before it was finished.
     #[error("the key was not replaced: {0}")]
     RotationStopped(String),
+    /// `doctor` found problems; they were shown.
+    #[error("{0} of the checks found a problem. What to do stands below each")]
+    Unhealthy(usize),
     /// The demo saw something else than it should.
     #[error("this is not as it should be: {0}")]
     Unexpected(String),

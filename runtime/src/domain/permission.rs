@@ -232,6 +232,10 @@ actions! {
     CreateGroup "group.create": Need::Operator, None;
     UpdateGroup "group.update": OWNER, None;
     SetGroupHost "group.set-host": Need::Operator, None;
+    ExportGroup "group.export": OWNER, None;
+    ExportSecrets "group.export-secrets": Need::Operator, None;
+    ImportGroup "group.import": Need::Operator, None;
+    Examine "server.examine": Need::Operator, None;
 
     ListApiKeys "api-key.list": VIEWER, Some(Scope::KeysManage);
     GetApiKey "api-key.get": VIEWER, Some(Scope::KeysManage);

@@ -87,6 +87,13 @@ fn group_key(group: &GroupId, sequence: u64) -> String {
     format!("{}{:020}", group_prefix(group), u64::MAX - sequence)
 }
 
+/// The newest entry; nothing in a new store.
+pub(super) fn newest_entry(store: &dyn Store) -> Result<Option<AuditEntry>, ServiceError> {
+    let head = AuditHead::read(store)?;
+    let record = store.get(&entry_key(head.sequence)).map_err(ServiceError::internal("reading the newest entry"))?;
+    record.map(|record| decode(&record.value)).transpose()
+}
+
 impl Service {
     /// Adds the entry of a change to its batch; answers the chain's new end.
     pub(super) fn note_in_audit(

@@ -2,6 +2,7 @@
 //!
 //! What a ciphertext belongs to is bound to it as associated data, so that it opens nowhere else.
 
+mod examination;
 mod kek;
 mod key_file;
 mod rotation;
@@ -23,6 +24,7 @@ use crate::domain::secret::{hex, unhex};
 use crate::store::{Batch, Store, StoreError};
 use kek::{Ring, Wrapped, parse_key};
 
+pub use examination::examine;
 pub use rotation::Replacement;
 
 const KEY_LENGTH: usize = 32;

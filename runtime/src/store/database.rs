@@ -93,23 +93,27 @@ impl Database {
 }
 
 /// The folders inside a data folder.
-struct Folders {
+pub(super) struct Folders {
     log: PathBuf,
     checkpoint: PathBuf,
     index: PathBuf,
     runs: PathBuf,
-    modules: PathBuf,
+    pub(super) modules: PathBuf,
 }
 
 impl Folders {
-    fn create(files: &dyn Files, dir: &Path) -> Result<Self, StoreError> {
-        let folders = Self {
+    pub(super) fn of(dir: &Path) -> Self {
+        Self {
             log: dir.join("log"),
             checkpoint: dir.join("checkpoint"),
             index: dir.join("index"),
             runs: dir.join("runs"),
             modules: dir.join("modules"),
-        };
+        }
+    }
+
+    fn create(files: &dyn Files, dir: &Path) -> Result<Self, StoreError> {
+        let folders = Self::of(dir);
         for folder in [&folders.log, &folders.checkpoint, &folders.runs, &folders.modules] {
             files.create_dir(folder).map_err(StoreError::io("create", folder))?;
         }
@@ -154,16 +158,16 @@ fn open_records(
 }
 
 /// What checkpoint and log say, read whole and verified, before anything is changed.
-struct Truth {
-    checkpoint: Option<Checkpoint>,
+pub(super) struct Truth {
+    pub(super) checkpoint: Option<Checkpoint>,
     /// Why checkpoint and log together do not give all records.
-    damage: Option<StoreError>,
-    survey: Survey,
+    pub(super) damage: Option<StoreError>,
+    pub(super) survey: Survey,
     recent: Recent,
 }
 
 impl Truth {
-    fn read(files: &dyn Files, folders: &Folders) -> Result<Self, StoreError> {
+    pub(super) fn read(files: &dyn Files, folders: &Folders) -> Result<Self, StoreError> {
         let checkpoint = checkpoint::newest(files, &folders.checkpoint)?;
         let mut damage = match checkpoint.as_ref().map(|checkpoint| checkpoint::read(files, checkpoint, |_| Ok(()))) {
             Some(Err(error @ StoreError::Corrupt { .. })) => Some(error),

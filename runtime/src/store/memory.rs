@@ -29,6 +29,11 @@ impl MemoryStore {
         Self { state: Mutex::default(), recent: Arc::new(Recent::new(Sequence::ZERO)) }
     }
 
+    /// A store with these records, as of a commit.
+    pub(super) fn of(records: BTreeMap<String, Record>, latest: Sequence) -> Self {
+        Self { state: Mutex::new(State { records, latest }), recent: Arc::new(Recent::new(latest)) }
+    }
+
     fn apply(&self, batch: Batch) -> Result<Sequence, StoreError> {
         batch.validate()?;
         let mut state = lock(&self.state);

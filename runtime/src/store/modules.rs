@@ -41,6 +41,16 @@ impl Modules {
         Ok(Self(Arc::new(Inner { files, dir: dir.to_owned(), writes: AtomicU64::new(0) })))
     }
 
+    /// The modules of a folder that is only looked at: nothing is made or removed.
+    pub(super) fn unopened(files: Arc<dyn Files>, dir: &Path) -> Self {
+        Self(Arc::new(Inner { files, dir: dir.to_owned(), writes: AtomicU64::new(0) }))
+    }
+
+    /// Whether there is a file for this module. It is read and verified; blocks.
+    pub(super) fn verify(&self, digest: ModuleDigest) -> Result<bool, StoreError> {
+        self.0.get(digest).map(|found| found.is_some())
+    }
+
     /// Keeps a module, durable when it resolves. A module that is there already stays; a damaged one is replaced.
     pub async fn put(&self, bytes: Bytes) -> Result<ModuleDigest, StoreError> {
         if bytes.len() > MAX_MODULE_BYTES {
@@ -59,6 +69,12 @@ impl Modules {
     /// Whether there is a file for this module. It is not read.
     pub fn contains(&self, digest: ModuleDigest) -> Result<bool, StoreError> {
         Ok(self.0.read(digest)?.is_some())
+    }
+
+    /// The size of a module in bytes, as its file has it; `None` when there is none. It is not read.
+    pub fn size(&self, digest: ModuleDigest) -> Result<Option<u64>, StoreError> {
+        let file = self.0.read(digest)?;
+        file.map(|file| file.len().map_err(StoreError::io("read", &self.0.path(digest)))).transpose()
     }
 
     /// The digests of all modules, in order.

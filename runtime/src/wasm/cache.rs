@@ -23,6 +23,36 @@ const EXTENSION: &str = "cwasm";
 /// Names what the key is used for here, and the form of the file.
 const DOMAIN: &[u8] = b"headgate compiled component 1";
 
+/// What is in a folder of compiled components.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheState {
+    /// Compiled components.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many of them this build can use, where that is known.
+    pub usable: Option<u64>,
+}
+
+/// Counts the compiled components in a folder; `compatibility` is what this build writes.
+pub fn look_at_cache(folder: &Path, compatibility: Option<u64>) -> io::Result<CacheState> {
+    let mut state = CacheState { usable: compatibility.map(|_| 0), ..CacheState::default() };
+    let ours = compatibility.map(|compatibility| format!("-{compatibility:016x}.{EXTENSION}"));
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.ends_with(&format!(".{EXTENSION}")) {
+            continue;
+        }
+        state.files += 1;
+        state.bytes += entry.metadata()?.len();
+        if let (Some(ours), Some(usable)) = (&ours, &mut state.usable) {
+            *usable += u64::from(name.ends_with(ours));
+        }
+    }
+    Ok(state)
+}
+
 /// A folder of compiled components, and the key that authenticates them.
 pub struct ModuleCache {
     folder: PathBuf,
@@ -90,6 +120,11 @@ impl ModuleCache {
             let _ = fs::remove_file(&temporary);
         }
         written
+    }
+
+    /// What is in it; `compatibility` is what this build writes.
+    pub(super) fn state(&self, compatibility: u64) -> io::Result<CacheState> {
+        look_at_cache(&self.folder, Some(compatibility))
     }
 
     /// Forgets a component's compiled forms.

@@ -11,7 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::domain::grant::Grant;
-use crate::wasm::cache::ModuleCache;
+use crate::wasm::cache::{CacheState, ModuleCache};
 use crate::wasm::compiler::Compiler;
 use crate::wasm::connector::{self, ConnectorPart};
 use crate::wasm::cpu::CpuMeter;
@@ -87,6 +87,11 @@ impl WasmHost {
     /// A client for requests of the server itself to URLs that somebody else wrote.
     pub fn guarded_client(&self) -> Result<GuardedClient, EgressError> {
         self.egress.guarded_client()
+    }
+
+    /// What is in the folder of compiled components.
+    pub fn cache_state(&self) -> std::io::Result<CacheState> {
+        self.cache.state(self.compatibility)
     }
 
     /// Sends a request of the server's own as a connector under this grant would. The URL is absolute; the whole answer

@@ -103,6 +103,7 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), beare
         Content::Nothing => request,
         Content::Json(body) => request.header("content-type", "application/json").body(fill(body, &things)),
         Content::Module(_) => request.header("content-type", "application/wasm").body("no component"),
+        Content::Archive => request.body("no archive"),
     }
 }
 

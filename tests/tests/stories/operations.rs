@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use headgate::domain::archive::{Header, RecordsPart, assemble, header_line, sha256};
 use headgate_tests::{Answer, TestApp, guests};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -17,8 +18,10 @@ pub(super) enum Content {
     Nothing,
     Json(&'static str),
     Module(&'static str),
+    /// An archive of a group without anything.
+    Archive,
 }
-use Content::{Json, Module, Nothing};
+use Content::{Archive, Json, Module, Nothing};
 
 /// Operations that bring a session, and so want none. They answer 401 to whoever has no right to one; those of an OpenID
 /// provider 404, as none is set up.
@@ -59,6 +62,9 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/secrets", Nothing),
     ("POST", "/secrets/rotate", Nothing),
     ("PATCH", "/groups/{group}", Json(r#"{"description": "Orders"}"#)),
+    ("POST", "/groups/{group}/export", Nothing),
+    ("POST", "/imports", Archive),
+    ("GET", "/doctor", Nothing),
     ("GET", "/groups/{group}/usage", Nothing),
     ("GET", "/groups/{group}/api-keys/{key}/usage", Nothing),
     ("GET", "/groups/{group}/alerts", Nothing),
@@ -280,7 +286,24 @@ fn request(app: &TestApp, (method, path, content): &(&str, &str, Content), thing
         Nothing => request,
         Json(body) => request.header("content-type", "application/json").body(fill(body, things)),
         Module(guest) => request.header("content-type", "application/wasm").body(guests::component(guest)),
+        Archive => request.body(archive()),
     }
+}
+
+/// An archive of a group without anything.
+fn archive() -> Vec<u8> {
+    let group = json!({"id": "imported", "environments": ["production", "test"], "created": "2026-11-22T07:00:00Z"});
+    let entry = json!({"kind": "group", "key": "", "record": group});
+    let records = json!({"entries": [entry], "server_registrations": [], "members": []}).to_string();
+    let header = Header {
+        group: "imported".parse().unwrap(),
+        exported: jiff::Timestamp::UNIX_EPOCH,
+        server: "0.1.0".to_owned(),
+        records: RecordsPart { length: records.len() as u64, sha256: sha256(records.as_bytes()) },
+        secrets: None,
+        modules: Vec::new(),
+    };
+    assemble(header_line(&header), records.into(), None, Vec::new()).concat()
 }
 
 pub(super) async fn document(app: &TestApp) -> Value {

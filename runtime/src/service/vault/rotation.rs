@@ -1,7 +1,7 @@
 //! Replacing the key-encryption key while the server works. What it wraps is wrapped anew, record by record; each record
 //! says which key opens it, and both keys are at hand until the last one is done. The secrets themselves do not change.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -51,6 +51,14 @@ impl Vault {
         match &self.source {
             Source::File(path) => key_file::retired(path),
             Source::Variable => Vec::new(),
+        }
+    }
+
+    /// The file of the key; nothing where it comes from the environment.
+    pub fn key_file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Variable => None,
         }
     }
 
