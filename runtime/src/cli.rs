@@ -31,6 +31,7 @@ mod push;
 mod run_once;
 mod runs;
 mod samples;
+mod schedules;
 mod secrets;
 mod serve;
 mod sessions;
@@ -129,6 +130,9 @@ enum Command {
     /// Published apps: flows offered to whoever has a key with the scope apps:execute.
     #[command(subcommand)]
     Apps(apps::Command),
+    /// Schedules: times at which a flow runs.
+    #[command(subcommand)]
+    Schedules(schedules::Command),
     /// Pushes a flow's next version, or installs a connector; builds it first when given a crate.
     Push(push::Push),
     /// Publishes a version of a flow, from the next request on.
@@ -220,6 +224,7 @@ impl Cli {
             Command::Flows(command) => command.run(&Context::new(self.global)?).await,
             Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
             Command::Apps(command) => command.run(&Context::new(self.global)?).await,
+            Command::Schedules(command) => command.run(&Context::new(self.global)?).await,
             Command::Push(push) => push.run(&Context::new(self.global)?).await,
             Command::Publish(publish) => publish.run(&Context::new(self.global)?).await,
             Command::Promote(promote) => promote.run(&Context::new(self.global)?).await,
@@ -307,6 +312,9 @@ mod tests {
             "headgate connections bind my-flow crm x --env test",
             "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
             "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",
+            "headgate schedules create my-flow @daily --time-zone Europe/Berlin --jitter 60 --overlap queue --catch-up last --event {\"a\":1}",
+            "headgate schedules update my-flow trg_aaaaaaaaaaaaaaaaaaaa --enabled false --event null",
+            "headgate schedules fire my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate apps create order-entry --flow orders --title Orders --schema @s.json --sample {} --respond async",
             "headgate apps update order-entry --slug orders --no-schema",

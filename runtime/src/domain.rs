@@ -25,6 +25,7 @@ pub mod path_template;
 pub mod permission;
 pub mod published_app;
 pub mod run;
+pub mod schedule;
 pub mod scrub;
 pub mod sealed;
 pub mod secret;

@@ -24,6 +24,7 @@ pub mod problem;
 pub mod published_apps;
 pub mod runs;
 pub mod samples;
+pub mod schedules;
 pub mod secrets;
 pub mod server;
 pub mod triggers;
@@ -134,6 +135,9 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(triggers::renew_routing_key))
         .routes(routes!(published_apps::list, published_apps::create))
         .routes(routes!(published_apps::get, published_apps::update, published_apps::delete))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::get, schedules::update, schedules::delete))
+        .routes(routes!(schedules::fire))
         .routes(routes!(runs::run_once))
         .routes(routes!(samples::list))
         .routes(routes!(samples::save, samples::delete))

@@ -36,6 +36,8 @@ pub mod record;
 pub mod run_once;
 pub mod runs;
 pub mod samples;
+mod scheduler;
+pub mod schedules;
 pub mod secrets;
 pub mod sessions;
 pub mod setup;
@@ -75,6 +77,7 @@ use crate::service::modules::ModuleSettings;
 use crate::service::oauth::TokenBook;
 use crate::service::oidc::{Oidc, OidcSettings};
 use crate::service::record::Record;
+use crate::service::scheduler::Scheduler;
 use crate::service::secrets::RotationBook;
 use crate::service::sessions::{Login, UsersSettings};
 use crate::service::shelf::Shelf;
@@ -202,6 +205,7 @@ pub struct Service {
     spending: Spending,
     alerts: AlertBook,
     health: HealthBook,
+    scheduler: Scheduler,
     /// Held while connections are disconnected whose authorizers left, so that nobody does it twice.
     leaving: tokio::sync::Mutex<()>,
     runs: TaskTracker,
@@ -263,6 +267,7 @@ impl Service {
             spending,
             alerts,
             health,
+            scheduler: Scheduler::read(store.as_ref())?,
             store,
             history: database.history.clone(),
             modules: database.modules.clone(),
@@ -299,6 +304,7 @@ impl Service {
         service.background.spawn(service.clone().keep_watch());
         service.background.spawn(service.clone().keep_delivering());
         service.background.spawn(service.clone().keep_watch_of_modules());
+        service.background.spawn(service.clone().keep_schedules());
         Ok(Started { service, setup_token })
     }
 

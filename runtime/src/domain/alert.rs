@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::id::{AlertId, ApiKeyId, ConnectionId, Environment, GroupId};
+use crate::domain::id::{AlertId, ApiKeyId, ConnectionId, Environment, GroupId, TriggerId};
 
 /// What kind of thing happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -27,6 +27,8 @@ pub enum AlertKind {
     AuthorizerLeft,
     /// A file of the watched folder was refused.
     ModuleRefused,
+    /// A schedule cannot begin its runs.
+    ScheduleFailing,
 }
 
 impl AlertKind {
@@ -40,6 +42,7 @@ impl AlertKind {
             Self::ConnectionBroken => "connection_broken",
             Self::AuthorizerLeft => "authorizer_left",
             Self::ModuleRefused => "module_refused",
+            Self::ScheduleFailing => "schedule_failing",
         }
     }
 }
@@ -64,6 +67,8 @@ pub enum Subject {
     Connection(ConnectionId),
     /// A file of the watched folder.
     Module(String),
+    /// A schedule or an app trigger.
+    Trigger(TriggerId),
 }
 
 impl fmt::Display for Subject {
@@ -77,6 +82,7 @@ impl fmt::Display for Subject {
             Self::Allowance => f.write_str("allowance"),
             Self::Connection(connection) => write!(f, "connection:{connection}"),
             Self::Module(file) => write!(f, "module:{file}"),
+            Self::Trigger(trigger) => write!(f, "trigger:{trigger}"),
         }
     }
 }

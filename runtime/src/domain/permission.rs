@@ -310,6 +310,12 @@ actions! {
     CreateApp "app.create": EDITOR, Some(Scope::FlowsWrite);
     UpdateApp "app.update": EDITOR, Some(Scope::FlowsWrite);
     DeleteApp "app.delete": EDITOR, Some(Scope::FlowsWrite);
+    ListSchedules "schedule.list": VIEWER, Some(Scope::FlowsRead);
+    GetSchedule "schedule.get": VIEWER, Some(Scope::FlowsRead);
+    CreateSchedule "schedule.create": EDITOR, Some(Scope::FlowsWrite);
+    UpdateSchedule "schedule.update": EDITOR, Some(Scope::FlowsWrite);
+    DeleteSchedule "schedule.delete": EDITOR, Some(Scope::FlowsWrite);
+    FireSchedule "schedule.fire": EDITOR, Some(Scope::FlowsWrite);
 
     ListRuns "run.list": VIEWER, Some(Scope::RunsRead);
     GetRun "run.get": VIEWER, Some(Scope::RunsRead);

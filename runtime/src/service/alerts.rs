@@ -8,6 +8,7 @@ mod delivery;
 mod failures;
 mod modules;
 mod settings;
+mod triggers;
 mod watch;
 
 use std::collections::HashMap;

@@ -23,6 +23,7 @@ use crate::domain::id::{
 };
 use crate::domain::permission::Role;
 use crate::domain::published_app::PublishedApp;
+use crate::domain::schedule::Schedule;
 use crate::domain::trigger::{RoutingKey, Trigger};
 use crate::domain::user::{Email, Member, Session, User};
 use crate::service::catalog::api_keys::ApiKeys;
@@ -50,6 +51,8 @@ pub struct Catalog {
     pub triggers: Map<TriggerId, Trigger>,
     /// Triggers by group, environment and path.
     pub paths: Paths,
+    /// Schedules by id: in order, so that the scheduler finds what changed without looking at all of them.
+    pub schedules: OrdMap<TriggerId, Arc<Schedule>>,
     /// Users by id.
     pub users: Map<UserId, User>,
     /// Sessions by id.
@@ -102,6 +105,13 @@ impl Catalog {
     /// A group's published app.
     pub fn app(&self, group: &GroupId, slug: &Name) -> Option<&Arc<PublishedApp>> {
         self.apps.get(&(group.clone(), slug.clone()))
+    }
+
+    /// A flow's schedules, oldest first.
+    pub fn schedules_of(&self, flow: &FlowId) -> Vec<Arc<Schedule>> {
+        let mut found: Vec<_> = self.schedules.values().filter(|schedule| schedule.flow == *flow).cloned().collect();
+        found.sort_by_key(|schedule| schedule.created);
+        found
     }
 
     /// A group's flow, by its id or its name.
@@ -195,6 +205,7 @@ impl Catalog {
             Record::PublishedApp(app) => {
                 self.apps.insert((app.group.clone(), app.slug.clone()), app).map(Record::PublishedApp)
             }
+            Record::Schedule(schedule) => self.schedules.insert(schedule.id.clone(), schedule).map(Record::Schedule),
             Record::User(user) => {
                 self.emails.insert(user.email.clone(), user.id.clone());
                 let old = self.users.insert(user.id.clone(), user.clone());
@@ -278,6 +289,7 @@ impl Catalog {
                 self.triggers.remove(&trigger.id);
             }
             Record::PublishedApp(app) => drop(self.apps.remove(&(app.group.clone(), app.slug.clone()))),
+            Record::Schedule(schedule) => drop(self.schedules.remove(&schedule.id)),
             Record::User(user) => {
                 self.emails.remove(&user.email);
                 self.users.remove(&user.id);

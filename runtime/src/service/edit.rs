@@ -144,6 +144,7 @@ async fn commit(
     let saved = tokio::spawn(async move {
         service.store.commit(batch).await?;
         service.catalog.store(Arc::new(next));
+        service.scheduler.wake();
         *turn = head;
         Ok::<_, crate::store::StoreError>(())
     });

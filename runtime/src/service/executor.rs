@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::api_key::ApiKey;
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{Environment, TriggerId};
+use crate::domain::permission::Denial;
 use crate::domain::run::{EventRecord, Failure, Outcome, Recorded, Run, RunState};
 use crate::domain::trigger::Respond;
 use crate::service::Service;
@@ -33,6 +34,8 @@ pub(super) enum Caller {
     Key(Arc<ApiKey>),
     /// Somebody who tries the flow.
     RunOnce(Actor),
+    /// A schedule, because its time had come.
+    Schedule(TriggerId),
 }
 
 impl fmt::Display for Caller {
@@ -44,6 +47,7 @@ impl fmt::Display for Caller {
                 Who::Key(key) => write!(f, "Key: {}", key.name),
                 Who::System => f.write_str("Headgate: Run Once"),
             },
+            Self::Schedule(id) => write!(f, "Schedule: {id}"),
         }
     }
 }
@@ -58,6 +62,12 @@ pub(super) struct Firing {
     pub(super) respond: Respond,
     pub(super) timeout: Duration,
     pub(super) event: Event,
+}
+
+/// What is published of a flow in an environment.
+pub(super) fn published<'a>(flow: &'a Flow, environment: &Environment) -> Result<&'a Publication, ServiceError> {
+    let missing = || Denial::NotPublished { flow: flow.name.clone(), environment: environment.clone() };
+    Ok(flow.published.get(environment).ok_or_else(missing)?)
 }
 
 impl Firing {

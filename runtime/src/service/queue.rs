@@ -189,6 +189,14 @@ impl Service {
         saved.map_err(ServiceError::internal("queueing runs"))
     }
 
+    /// Whether a run of a group waits in the queue, or is executed from there.
+    pub(super) fn is_run_under_way(&self, group: &GroupId, run: Uuid) -> Result<bool, ServiceError> {
+        let record = self.store.get(&format!("{}{run}", queue_prefix(group)));
+        let record = record.map_err(ServiceError::internal("reading a queued run"))?;
+        let state = record.map(|record| decode::<QueuedRun>(&record.value)).transpose()?.map(|queued| queued.run.state);
+        Ok(matches!(state, Some(RunState::Queued | RunState::Running)))
+    }
+
     /// Takes up the runs that were queued or running when the server ended, in the order of their acceptance.
     pub(super) async fn recover_runs(self: &Arc<Self>) -> Result<(), ServiceError> {
         let mut waiting = Vec::new();
@@ -316,7 +324,9 @@ impl Service {
 
     async fn forget_queued(&self, run: &Run) -> Result<(), ServiceError> {
         let batch = Batch::new().delete(queue_key(run));
-        self.store.commit(batch).await.map(drop).map_err(ServiceError::internal("ending a queued run"))
+        self.store.commit(batch).await.map_err(ServiceError::internal("ending a queued run"))?;
+        self.scheduler.run_ended(&run.trigger);
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
 use crate::domain::group::Group;
 use crate::domain::published_app::PublishedApp;
+use crate::domain::schedule::Schedule;
 use crate::domain::trigger::Trigger;
 use crate::domain::user::{Member, Session, User};
 use crate::service::error::ServiceError;
@@ -39,6 +40,8 @@ pub enum Record {
     Trigger(Arc<Trigger>),
     /// A flow offered as an app.
     PublishedApp(Arc<PublishedApp>),
+    /// A schedule.
+    Schedule(Arc<Schedule>),
     /// A user.
     User(Arc<User>),
     /// That a user belongs to a group.
@@ -48,7 +51,7 @@ pub enum Record {
 }
 
 /// The prefixes under which the catalog's records lie.
-pub const PREFIXES: [&str; 11] = [
+pub const PREFIXES: [&str; 12] = [
     "group/",
     "api-key/",
     "connector/",
@@ -57,6 +60,7 @@ pub const PREFIXES: [&str; 11] = [
     "flow/",
     "trigger/",
     "published-app/",
+    "schedule/",
     "user/",
     "member/",
     "session/",
@@ -76,6 +80,7 @@ impl Record {
             Self::Flow(flow) => format!("flow/{}/{}", flow.group, flow.id),
             Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
             Self::PublishedApp(app) => format!("published-app/{}/{}", app.group, app.slug),
+            Self::Schedule(schedule) => format!("schedule/{}/{}", schedule.group, schedule.id),
             Self::User(user) => format!("user/{}", user.id),
             Self::Member(member) => format!("member/{}/{}", member.group, member.user),
             Self::Session(session) => format!("session/{}", session.id),
@@ -93,6 +98,7 @@ impl Record {
             Self::Flow(record) => encode(record),
             Self::Trigger(record) => encode(record),
             Self::PublishedApp(record) => encode(record),
+            Self::Schedule(record) => encode(record),
             Self::User(record) => encode(record),
             Self::Member(record) => encode(record),
             Self::Session(record) => encode(record),
@@ -118,6 +124,7 @@ impl Record {
             Self::Flow(record) => serde_json::to_value(record),
             Self::Trigger(record) => serde_json::to_value(record),
             Self::PublishedApp(record) => serde_json::to_value(record),
+            Self::Schedule(record) => serde_json::to_value(record),
             Self::User(record) => serde_json::to_value(record),
             Self::Member(record) => serde_json::to_value(record),
             Self::Session(record) => serde_json::to_value(record),
@@ -137,6 +144,7 @@ impl Record {
             "flow" => Self::Flow(decode(value)?),
             "trigger" => Self::Trigger(decode(value)?),
             "published-app" => Self::PublishedApp(decode(value)?),
+            "schedule" => Self::Schedule(decode(value)?),
             "user" => Self::User(decode(value)?),
             "member" => Self::Member(decode(value)?),
             "session" => Self::Session(decode(value)?),

@@ -36,6 +36,7 @@ mod revocation;
 mod run_once;
 mod samples;
 mod sandbox;
+mod schedules;
 mod secrets;
 mod sessions;
 mod signatures;

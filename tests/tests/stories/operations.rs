@@ -156,6 +156,15 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
     ("DELETE", "/groups/{group}/flows/{spare_flow}", Nothing),
+    ("GET", "/groups/{group}/flows/{flow}/schedules", Nothing),
+    ("POST", "/groups/{group}/flows/{flow}/schedules", Json(r#"{"cron": "@yearly"}"#)),
+    ("GET", "/groups/{group}/flows/{flow}/schedules/{schedule}", Nothing),
+    ("PATCH", "/groups/{group}/flows/{flow}/schedules/{schedule}", Json(r#"{"description": "changed"}"#)),
+    ("POST", "/groups/{group}/flows/{flow}/schedules/{schedule}/fire", Nothing),
+    ("GET", "/groups/{group}/runs", Nothing),
+    ("GET", "/groups/{group}/runs/{run}", Nothing),
+    ("DELETE", "/groups/{group}/flows/{flow}/triggers/{trigger}", Nothing),
+    ("DELETE", "/groups/{group}/flows/{flow}/schedules/{schedule}", Nothing),
     ("DELETE", "/groups/{group}/connections/{spare}", Nothing),
     ("DELETE", "/groups/{group}/connectors/{spare_connector}", Nothing),
     ("DELETE", "/connectors/{server_connector}", Nothing),
@@ -216,6 +225,7 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let trigger = text(&app.post(&at(&format!("/flows/{flow}/triggers")), json!({})).await["id"]);
     let offered = json!({"slug": format!("app-of-{group}"), "flow": flow});
     let offered = text(&app.post(&at("/apps"), offered).await["slug"]);
+    let schedule = text(&app.post(&at(&format!("/flows/{flow}/schedules")), json!({"cron": "@yearly"})).await["id"]);
     let run = text(&app.post(&at(&format!("/flows/{flow}/run")), json!({})).await["id"]);
     let service = app.app().service();
     for _ in 0..20 {
@@ -242,6 +252,9 @@ async fn things(app: &TestApp, group: &'static str) -> Things {
     let versions = [("version", "1".to_owned()), ("spare_flow", spare_flow)];
     let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
     let more = [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run), ("app", offered)];
+    let all = [("key", key), ("connector", connector), ("connection", connection), ("spare", spare), ("flow", flow)];
+    let more =
+        [("group", group.to_owned()), ("slot", slot), ("trigger", trigger), ("run", run), ("schedule", schedule)];
     let people = [("member", member), ("stranger", stranger)];
     let people = [("member", member), ("stranger", stranger), ("sample", format!("sample-of-{group}"))];
     let connectors = [("spare_connector", spare_connector), ("server_connector", server_connector)];
@@ -268,6 +281,8 @@ pub(super) fn made_up(word: &str) -> String {
         "flow" | "spare_flow" => format!("flw_{}", "a".repeat(20)),
         "version" => "7".to_owned(),
         "trigger" => format!("trg_{}", "a".repeat(20)),
+        "flow" => format!("flw_{}", "a".repeat(20)),
+        "trigger" | "schedule" => format!("trg_{}", "a".repeat(20)),
         "member" | "stranger" => "nobody@example.com".to_owned(),
         "alert" | "server_alert" => format!("alr_{}", "a".repeat(20)),
         "run" => "01890000-0000-7000-8000-000000000000".to_owned(),
