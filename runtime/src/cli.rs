@@ -4,6 +4,7 @@ mod alerts;
 mod api_keys;
 mod app_registrations;
 mod apps;
+mod app_triggers;
 mod audit;
 mod build;
 mod checkout;
@@ -133,6 +134,9 @@ enum Command {
     /// Schedules: times at which a flow runs.
     #[command(subcommand)]
     Schedules(schedules::Command),
+    /// App triggers: apps that are asked for new records, each of which runs a flow.
+    #[command(subcommand)]
+    AppTriggers(app_triggers::Command),
     /// Pushes a flow's next version, or installs a connector; builds it first when given a crate.
     Push(push::Push),
     /// Publishes a version of a flow, from the next request on.
@@ -225,6 +229,7 @@ impl Cli {
             Command::Triggers(command) => command.run(&Context::new(self.global)?).await,
             Command::Apps(command) => command.run(&Context::new(self.global)?).await,
             Command::Schedules(command) => command.run(&Context::new(self.global)?).await,
+            Command::AppTriggers(command) => command.run(&Context::new(self.global)?).await,
             Command::Push(push) => push.run(&Context::new(self.global)?).await,
             Command::Publish(publish) => publish.run(&Context::new(self.global)?).await,
             Command::Promote(promote) => promote.run(&Context::new(self.global)?).await,
@@ -314,6 +319,9 @@ mod tests {
             "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",
             "headgate schedules create my-flow @daily --time-zone Europe/Berlin --jitter 60 --overlap queue --catch-up last --event {\"a\":1}",
             "headgate schedules update my-flow trg_aaaaaaaaaaaaaaaaaaaa --enabled false --event null",
+            "headgate app-triggers create my-flow con_aaaaaaaaaaaaaaaaaaaa new_contact --every 1m --input {\"list\":\"a\"}",
+            "headgate app-triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --enabled false --begin-anew",
+            "headgate app-triggers poll my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate schedules fire my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate apps create order-entry --flow orders --title Orders --schema @s.json --sample {} --respond async",

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod api_key;
 pub mod app_registration;
 pub mod archive;
+pub mod app_trigger;
 pub mod audit;
 pub mod compatibility;
 pub mod challenge;

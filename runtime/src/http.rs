@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod api_keys;
 pub mod app_registrations;
+pub mod app_triggers;
 pub mod audit;
 pub mod auth;
 pub mod client_address;
@@ -138,6 +139,9 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(schedules::list, schedules::create))
         .routes(routes!(schedules::get, schedules::update, schedules::delete))
         .routes(routes!(schedules::fire))
+        .routes(routes!(app_triggers::list, app_triggers::create))
+        .routes(routes!(app_triggers::get, app_triggers::update, app_triggers::delete))
+        .routes(routes!(app_triggers::poll))
         .routes(routes!(runs::run_once))
         .routes(routes!(samples::list))
         .routes(routes!(samples::save, samples::delete))

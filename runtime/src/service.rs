@@ -7,6 +7,7 @@ pub mod access;
 pub mod alerts;
 pub mod api_keys;
 pub mod app_registrations;
+pub mod app_triggers;
 pub mod audit;
 pub mod calls;
 pub mod catalog;
@@ -65,6 +66,7 @@ use crate::domain::group::HostName;
 use crate::domain::secret::Pepper;
 use crate::service::alerts::{AlertBook, AlertSettings};
 use crate::service::api_keys::KeySettings;
+use crate::service::app_triggers::Poller;
 use crate::service::audit::AuditHead;
 use crate::service::catalog::Catalog;
 use crate::service::connections::authorize::Authorizations;
@@ -112,6 +114,8 @@ pub struct ServiceSettings {
     pub idempotency_keys: u64,
     /// How many bytes a group's remembered answers may take. 256 MiB: of further ones the status is kept.
     pub idempotency_bytes: u64,
+    /// How many apps are polled at a time; the rest of the connectors' instances is kept for flows. 8.
+    pub concurrent_polls: usize,
     /// How long the run history is kept, in days. 30.
     pub history_days: u32,
     /// How large the run history may grow in bytes. 4 GiB.
@@ -133,6 +137,7 @@ impl Default for ServiceSettings {
             concurrent_async_runs: 64,
             idempotency_keys: 100_000,
             idempotency_bytes: 256 << 20,
+            concurrent_polls: 8,
             history_days: 30,
             history_bytes: 4 << 30,
             usage_days: 400,
@@ -206,6 +211,7 @@ pub struct Service {
     alerts: AlertBook,
     health: HealthBook,
     scheduler: Scheduler,
+    poller: Poller,
     /// Held while connections are disconnected whose authorizers left, so that nobody does it twice.
     leaving: tokio::sync::Mutex<()>,
     runs: TaskTracker,
@@ -256,6 +262,7 @@ impl Service {
         let service = Arc::new(Self {
             queue: Arc::new(Semaphore::new(settings.queue)),
             async_runs: Arc::new(Semaphore::new(settings.concurrent_async_runs)),
+            poller: Poller::new(settings.concurrent_polls),
             settings,
             public_host: Url::parse(&public_url).ok().and_then(|url| url.host_str()?.parse().ok()),
             public_url,
@@ -305,6 +312,7 @@ impl Service {
         service.background.spawn(service.clone().keep_delivering());
         service.background.spawn(service.clone().keep_watch_of_modules());
         service.background.spawn(service.clone().keep_schedules());
+        service.background.spawn(service.clone().keep_polling());
         Ok(Started { service, setup_token })
     }
 

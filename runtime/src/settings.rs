@@ -259,6 +259,7 @@ impl Settings {
         for (key, number) in [
             ("service.queue", self.service.queue),
             ("service.concurrent_async_runs", self.service.concurrent_async_runs),
+            ("service.concurrent_polls", self.service.concurrent_polls),
         ] {
             if number == 0 || number > most {
                 return invalid(key, format!("write a number from 1 to {most}"));

@@ -42,5 +42,5 @@ pub use inspect::{Inspection, World, inspect};
 pub use log::{LogLevel, LogLine, LogSource, RunLog};
 pub use module::{ConnectorModule, FlowModule};
 pub use permits::Occupancy;
-pub use run::{Connections, RunInfo, RunScope, SlotHandle};
+pub use run::{Connections, NoConnections, RunInfo, RunScope, SlotHandle};
 pub use settings::WasmSettings;

@@ -24,6 +24,7 @@ const CONNECTORS: &[&str] = &[
     "conformance-connector",
     "oauth-connector",
     "consent-connector",
+    "poll-connector",
 ];
 
 /// The workspace's folder.

@@ -29,6 +29,8 @@ pub enum AlertKind {
     ModuleRefused,
     /// A schedule cannot begin its runs.
     ScheduleFailing,
+    /// An app trigger cannot be polled.
+    AppTriggerBroken,
 }
 
 impl AlertKind {
@@ -43,6 +45,7 @@ impl AlertKind {
             Self::AuthorizerLeft => "authorizer_left",
             Self::ModuleRefused => "module_refused",
             Self::ScheduleFailing => "schedule_failing",
+            Self::AppTriggerBroken => "app_trigger_broken",
         }
     }
 }

@@ -317,6 +317,13 @@ actions! {
     DeleteSchedule "schedule.delete": EDITOR, Some(Scope::FlowsWrite);
     FireSchedule "schedule.fire": EDITOR, Some(Scope::FlowsWrite);
 
+    ListAppTriggers "app-trigger.list": VIEWER, Some(Scope::FlowsRead);
+    GetAppTrigger "app-trigger.get": VIEWER, Some(Scope::FlowsRead);
+    CreateAppTrigger "app-trigger.create": EDITOR, Some(Scope::FlowsWrite);
+    UpdateAppTrigger "app-trigger.update": EDITOR, Some(Scope::FlowsWrite);
+    DeleteAppTrigger "app-trigger.delete": EDITOR, Some(Scope::FlowsWrite);
+    PollAppTrigger "app-trigger.poll": EDITOR, Some(Scope::FlowsWrite);
+
     ListRuns "run.list": VIEWER, Some(Scope::RunsRead);
     GetRun "run.get": VIEWER, Some(Scope::RunsRead);
 

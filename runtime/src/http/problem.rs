@@ -169,6 +169,8 @@ fn repeated(error: &IdempotencyError, message: String) -> Problem {
             problem
         }
     }
+}
+
 fn not_publishable(not: &NotPublishable) -> Problem {
     let mut problem = Problem::new(StatusCode::CONFLICT, "not_publishable", not.to_string());
     let missing = not.missing.iter().map(|Missing { slot, method, cause, remedy }| {

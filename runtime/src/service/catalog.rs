@@ -13,6 +13,7 @@ use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::app_registration::AppRegistration;
+use crate::domain::app_trigger::AppTrigger;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::digest::ModuleDigest;
@@ -53,6 +54,8 @@ pub struct Catalog {
     pub paths: Paths,
     /// Schedules by id: in order, so that the scheduler finds what changed without looking at all of them.
     pub schedules: OrdMap<TriggerId, Arc<Schedule>>,
+    /// App triggers by id, in order for the same reason.
+    pub app_triggers: OrdMap<TriggerId, Arc<AppTrigger>>,
     /// Users by id.
     pub users: Map<UserId, User>,
     /// Sessions by id.
@@ -111,6 +114,13 @@ impl Catalog {
     pub fn schedules_of(&self, flow: &FlowId) -> Vec<Arc<Schedule>> {
         let mut found: Vec<_> = self.schedules.values().filter(|schedule| schedule.flow == *flow).cloned().collect();
         found.sort_by_key(|schedule| schedule.created);
+        found
+    }
+
+    /// A flow's app triggers, oldest first.
+    pub fn app_triggers_of(&self, flow: &FlowId) -> Vec<Arc<AppTrigger>> {
+        let mut found: Vec<_> = self.app_triggers.values().filter(|trigger| trigger.flow == *flow).cloned().collect();
+        found.sort_by_key(|trigger| trigger.created);
         found
     }
 
@@ -206,6 +216,9 @@ impl Catalog {
                 self.apps.insert((app.group.clone(), app.slug.clone()), app).map(Record::PublishedApp)
             }
             Record::Schedule(schedule) => self.schedules.insert(schedule.id.clone(), schedule).map(Record::Schedule),
+            Record::AppTrigger(trigger) => {
+                self.app_triggers.insert(trigger.id.clone(), trigger).map(Record::AppTrigger)
+            }
             Record::User(user) => {
                 self.emails.insert(user.email.clone(), user.id.clone());
                 let old = self.users.insert(user.id.clone(), user.clone());
@@ -290,6 +303,7 @@ impl Catalog {
             }
             Record::PublishedApp(app) => drop(self.apps.remove(&(app.group.clone(), app.slug.clone()))),
             Record::Schedule(schedule) => drop(self.schedules.remove(&schedule.id)),
+            Record::AppTrigger(trigger) => drop(self.app_triggers.remove(&trigger.id)),
             Record::User(user) => {
                 self.emails.remove(&user.email);
                 self.users.remove(&user.id);

@@ -24,6 +24,7 @@ use crate::domain::sealed::Sealed;
 use crate::domain::secret::random_text;
 use crate::service::Service;
 use crate::service::access::Actor;
+use crate::service::app_triggers;
 use crate::service::catalog::Catalog;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
@@ -187,6 +188,13 @@ impl Service {
 }
 
 fn check_unused(catalog: &Catalog, actor: &Actor, connection: &Connection) -> Result<(), ServiceError> {
+    if let Some(triggers) = app_triggers::users(catalog, &connection.id) {
+        let message = format!(
+            "The connection \"{}\" is polled by app triggers: {triggers}. Delete them first, or name another connection: headgate app-triggers update",
+            connection.name
+        );
+        return Err(ServiceError::Conflict(message));
+    }
     let Some(users) = details::users(catalog, actor, connection) else { return Ok(()) };
     let message = format!(
         "The connection \"{}\" is used by: {users}. Bind these slots to another connection first, or unbind them: headgate connections unbind FLOW SLOT --env {}",

@@ -145,6 +145,7 @@ async fn commit(
         service.store.commit(batch).await?;
         service.catalog.store(Arc::new(next));
         service.scheduler.wake();
+        service.poller.wake();
         *turn = head;
         Ok::<_, crate::store::StoreError>(())
     });

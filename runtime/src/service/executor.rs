@@ -36,6 +36,8 @@ pub(super) enum Caller {
     RunOnce(Actor),
     /// A schedule, because its time had come.
     Schedule(TriggerId),
+    /// An app trigger, because its app has a new record.
+    AppTrigger(TriggerId),
 }
 
 impl fmt::Display for Caller {
@@ -48,6 +50,7 @@ impl fmt::Display for Caller {
                 Who::System => f.write_str("Headgate: Run Once"),
             },
             Self::Schedule(id) => write!(f, "Schedule: {id}"),
+            Self::AppTrigger(id) => write!(f, "App trigger: {id}"),
         }
     }
 }

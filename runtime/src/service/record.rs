@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::app_registration::AppRegistration;
+use crate::domain::app_trigger::AppTrigger;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::flow::Flow;
@@ -42,6 +43,8 @@ pub enum Record {
     PublishedApp(Arc<PublishedApp>),
     /// A schedule.
     Schedule(Arc<Schedule>),
+    /// An app trigger.
+    AppTrigger(Arc<AppTrigger>),
     /// A user.
     User(Arc<User>),
     /// That a user belongs to a group.
@@ -61,6 +64,7 @@ pub const PREFIXES: [&str; 12] = [
     "trigger/",
     "published-app/",
     "schedule/",
+    "app-trigger/",
     "user/",
     "member/",
     "session/",
@@ -81,6 +85,7 @@ impl Record {
             Self::Trigger(trigger) => format!("trigger/{}/{}", trigger.group, trigger.id),
             Self::PublishedApp(app) => format!("published-app/{}/{}", app.group, app.slug),
             Self::Schedule(schedule) => format!("schedule/{}/{}", schedule.group, schedule.id),
+            Self::AppTrigger(trigger) => format!("app-trigger/{}/{}", trigger.group, trigger.id),
             Self::User(user) => format!("user/{}", user.id),
             Self::Member(member) => format!("member/{}/{}", member.group, member.user),
             Self::Session(session) => format!("session/{}", session.id),
@@ -99,6 +104,7 @@ impl Record {
             Self::Trigger(record) => encode(record),
             Self::PublishedApp(record) => encode(record),
             Self::Schedule(record) => encode(record),
+            Self::AppTrigger(record) => encode(record),
             Self::User(record) => encode(record),
             Self::Member(record) => encode(record),
             Self::Session(record) => encode(record),
@@ -125,6 +131,7 @@ impl Record {
             Self::Trigger(record) => serde_json::to_value(record),
             Self::PublishedApp(record) => serde_json::to_value(record),
             Self::Schedule(record) => serde_json::to_value(record),
+            Self::AppTrigger(record) => serde_json::to_value(record),
             Self::User(record) => serde_json::to_value(record),
             Self::Member(record) => serde_json::to_value(record),
             Self::Session(record) => serde_json::to_value(record),
@@ -145,6 +152,7 @@ impl Record {
             "trigger" => Self::Trigger(decode(value)?),
             "published-app" => Self::PublishedApp(decode(value)?),
             "schedule" => Self::Schedule(decode(value)?),
+            "app-trigger" => Self::AppTrigger(decode(value)?),
             "user" => Self::User(decode(value)?),
             "member" => Self::Member(decode(value)?),
             "session" => Self::Session(decode(value)?),

@@ -129,7 +129,8 @@ impl RunScope {
 }
 
 /// For calls that belong to no flow: there is nothing to open.
-pub(super) struct NoConnections;
+#[derive(Debug)]
+pub struct NoConnections;
 
 impl Connections for NoConnections {
     fn open(&self, slot: &str) -> Result<SlotHandle, GuestError> {

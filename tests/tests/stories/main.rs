@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod app_registrations;
+mod app_triggers;
 mod apps;
 mod audit;
 mod authorisation;

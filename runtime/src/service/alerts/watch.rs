@@ -147,7 +147,7 @@ impl Service {
             }
             (_, Subject::Key(id)) => is_another_day || key(id).is_none(),
             (_, Subject::Connection(id)) => !catalog.connections.contains_key(id),
-            (_, Subject::Trigger(id)) => !catalog.schedules.contains_key(id),
+            (_, Subject::Trigger(id)) => !catalog.schedules.contains_key(id) && !catalog.app_triggers.contains_key(id),
             _ => false,
         }
     }

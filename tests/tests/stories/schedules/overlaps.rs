@@ -3,6 +3,7 @@
 use headgate_tests::TestApp;
 use headgate_tests::clock::TestClock;
 use headgate_tests::held::Held;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{bodies, ended, schedule, tick};
@@ -72,6 +73,11 @@ async fn a_time_that_finds_the_queue_full_is_kept_and_tried_again() {
     // Much later than a time that passed while the server was down would be begun.
     clock.set("2026-01-01T00:10:00Z");
     tick(&app).await;
+    while app.get(&quick).await["waiting"] != json!([]) {
+        // The run that ended had not left the queue yet.
+        clock.forward(SignedDuration::from_secs(5));
+        tick(&app).await;
+    }
     let runs = ended(&app, "quick", 1).await;
     assert_eq!(bodies(&runs)[0]["scheduled_at"], "2026-01-01T00:02:00Z");
     assert_eq!((&app.get(&quick).await["waiting"], runs.len()), (&json!([]), 1));
