@@ -293,6 +293,6 @@ mod tests {
         let read: InputSchema = serde_json::from_str(&text).unwrap();
         assert_eq!(read.as_value(), order().as_value());
         assert!(read.check(&json!({})).is_err());
-        assert!(serde_json::from_str::<InputSchema>(r#"{"$ref": "#"}"#).is_err());
+        assert!(serde_json::from_str::<InputSchema>(r##"{"$ref": "#"}"##).is_err());
     }
 }
