@@ -122,7 +122,10 @@ async fn an_app_is_there_for_keys_of_its_group_where_its_flow_is_published() {
     app.publish("other", "mirror").await;
     for (new, code) in [
         (json!({"name": "flows", "scopes": ["flows:execute"]}), "missing_scope"),
-        (json!({"name": "selected", "flows": ["other"], "scopes": ["apps:execute"]}), "no_permission_for_flow"),
+        (
+            json!({"name": "selected", "permission": {"kind": "selected_flows", "flows": ["other"]}}),
+            "no_permission_for_flow",
+        ),
     ] {
         let key = key(&app, "acme", new).await;
         let (status, got, message) = execute(&app, "order-entry", &key, GOOD).await.problem();

@@ -106,7 +106,7 @@ fn samples() -> Vec<(&'static str, Sample)> {
     let zooms_event = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680,"event":"endpoint.url_validation"}"#;
     let meta = "sha256=53cc83f2185c5ba27d478f1b9e0d580a94fb911a72268e0ec32bd8d3159f6770";
     let metas_event = r#"{"object":"page","entry":[{"time":1520383571,"id":"0","changes":[{"field":"feed"}]}]}"#;
-    vec![
+    let mut samples = vec![
         ("GitHub", sample(Of::Github, "It's a Secret to Everybody", &[(hub, github)], "Hello, World!", 0)),
         ("Standard Webhooks", standard("webhook")),
         ("Standard Webhooks, with Svix's headers", standard("svix")),
@@ -137,6 +137,14 @@ fn samples() -> Vec<(&'static str, Sample)> {
         ),
         ("Zoom", sample(Of::Zoom, "a zoom secret token", &zoom, zooms_event, 1_654_503_849)),
         ("Meta", sample(Of::Meta, "an app secret", &[(hub, meta)], metas_event, 0)),
+    ];
+    samples.extend(samples_of_no_name());
+    samples
+}
+
+/// Senders that have no scheme of their own.
+fn samples_of_no_name() -> Vec<(&'static str, Sample)> {
+    vec![
         ("HMAC-SHA-1", hmac(Hash::Sha1, Encoding::Hex, "mac=a0ca28a09fe80a10530a01b7c191826ac062b7e1")),
         (
             "HMAC-SHA-256 in base64",
