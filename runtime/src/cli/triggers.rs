@@ -8,8 +8,8 @@ use http::Method;
 use jiff::SignedDuration;
 
 use crate::cli::output::{facts, line, table, time};
-use crate::cli::triggers::requests::{Requests, Without};
 use crate::cli::secrets::Source;
+use crate::cli::triggers::requests::{Requests, Without};
 use crate::cli::{CliError, Context};
 use crate::domain::challenge::ChallengeKind;
 use crate::domain::id::{Environment, Name, TriggerId};

@@ -15,8 +15,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::cors::Cors;
 use crate::domain::challenge::{Handshake, Subscription};
+use crate::domain::cors::Cors;
 use crate::http::client_address::client_address;
 use crate::http::extract::{BODY_TIMEOUT, read_body};
 use crate::http::hooks::address::{Address, take_address, take_headers};

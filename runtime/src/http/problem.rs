@@ -15,9 +15,8 @@ use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::http::limits;
 use crate::service::error::ServiceError;
-use crate::service::idempotency::IdempotencyError;
-use crate::service::flows::Missing;
 use crate::service::flows::{Missing, NotPublishable};
+use crate::service::idempotency::IdempotencyError;
 use crate::service::limits::LimitKind;
 
 /// The header that names the run a response came from.
@@ -232,14 +231,6 @@ impl From<ServiceError> for Problem {
                     "cause": unusable.cause,
                     "remedy": unusable.remedy,
                 }));
-                problem
-            }
-            ServiceError::NotPublishable(not) => {
-                let mut problem = Self::new(StatusCode::CONFLICT, "not_publishable", message);
-                let missing = not.missing.iter().map(|Missing { slot, method, cause, remedy }| {
-                    json!({"slot": slot, "method": method, "cause": cause, "remedy": remedy})
-                });
-                problem.body.details = Some(json!({ "missing": missing.collect::<Vec<_>>() }));
                 problem
             }
             ServiceError::Incompatible(found) => {

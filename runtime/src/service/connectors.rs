@@ -223,7 +223,9 @@ impl Service {
             (None, None) => None,
         };
         let consequences = match &used {
-            Some(used) => self.connector_users(catalog, &connector).await?.consequences(&used.manifest, &connector.manifest),
+            Some(used) => {
+                self.connector_users(catalog, &connector).await?.consequences(&used.manifest, &connector.manifest)
+            }
             None => Consequences::default(),
         };
         let warnings = uses::check(&connector.name, consequences, force)?;

@@ -16,9 +16,9 @@ use crate::domain::run::Failure;
 use crate::domain::user::LoginError;
 use crate::service::connections::Unusable;
 use crate::service::connections::authorize::AuthorizationError;
-use crate::service::idempotency::IdempotencyError;
-use crate::service::flows::NotPublishable;
 use crate::service::connectors::Incompatible;
+use crate::service::flows::NotPublishable;
+use crate::service::idempotency::IdempotencyError;
 use crate::service::limits::Limited;
 
 /// Why a use case failed. `Display` is what the caller reads; it never holds a secret.

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::domain::api_key::{ApiKey, AuthError};
-use crate::domain::cors::Cors;
 use crate::domain::challenge::Handshake;
+use crate::domain::cors::Cors;
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{FlowId, GroupId, Name, TriggerId};
 use crate::domain::permission::{Denial, Scope};

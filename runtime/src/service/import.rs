@@ -280,7 +280,7 @@ fn check_is_free(catalog: &Catalog, group: &GroupId) -> Result<(), ServiceError>
     let occupied = catalog.flows.values().any(|flow| flow.group == *group)
         || catalog.triggers.values().any(|trigger| trigger.group == *group)
         || catalog.connections.values().any(|connection| connection.group == *group)
-        || catalog.connectors.keys().any(|(of, _)| of == group)
+        || catalog.connectors.keys().any(|(of, _)| of.as_ref() == Some(group))
         || catalog.app_registrations.values().any(|registration| registration.group.as_ref() == Some(group))
         || catalog.keys_of(group).next().is_some();
     if !occupied {

@@ -216,12 +216,8 @@ impl Service {
     async fn described_event(&self, flow: &Flow) -> Result<Option<Value>, ServiceError> {
         let published = flow.published.get(&Environment::production()).or(flow.published.values().next());
         let Some(publication) = published else { return Ok(None) };
-        let module = self.flow_module(&publication.digest).await?;
-        let manifest = self.wasm.describe_flow(&module).await;
-        let manifest = manifest.map_err(|error| {
-            ServiceError::Invalid(format!("The flow does not say what it takes: {error}. Give the app's schema"))
-        })?;
-        Ok(manifest.event)
+        let version = self.find_version(flow, publication.version)?;
+        Ok(self.manifest_of(flow, &version).await?.event)
     }
 }
 

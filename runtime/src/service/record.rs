@@ -54,7 +54,7 @@ pub enum Record {
 }
 
 /// The prefixes under which the catalog's records lie.
-pub const PREFIXES: [&str; 12] = [
+pub const PREFIXES: [&str; 13] = [
     "group/",
     "api-key/",
     "connector/",

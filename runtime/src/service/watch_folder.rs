@@ -22,11 +22,11 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use crate::domain::digest::ModuleDigest;
-use crate::domain::flow::Flow;
 use crate::domain::id::{Environment, GroupId, Name};
 use crate::service::Service;
 use crate::service::access::Actor;
 use crate::service::error::ServiceError;
+use crate::service::flows::NewVersion;
 use crate::store::Batch;
 use files::{Found, Stamp};
 use target::{Module, Target};
@@ -159,7 +159,7 @@ impl Service {
             return Ok(());
         }
         match module {
-            Module::Flow { name, environment } => self.deploy_flow(&group, name, environment, bytes, digest).await?,
+            Module::Flow { name, environment } => self.deploy_flow(&group, name, environment, bytes).await?,
             Module::Connector { name } => self.deploy_connector(&group, &name, bytes).await?,
         }
         tracing::info!(file = %path.display(), %digest, "a file of the watched folder was taken");
@@ -167,14 +167,14 @@ impl Service {
         self.store.commit(batch).await.map(drop).map_err(ServiceError::internal("noting what was deployed"))
     }
 
-    /// Pushes a flow's next version, unless its newest one is the same; and publishes it where the path says so.
+    /// Pushes a flow's next version, which its newest one stays where it is the same; and publishes it where the path
+    /// says so.
     async fn deploy_flow(
         self: &Arc<Self>,
         group: &GroupId,
         name: Name,
         environment: Option<Environment>,
         bytes: Bytes,
-        digest: ModuleDigest,
     ) -> Result<(), ServiceError> {
         if let Some(environment) = &environment {
             self.check_environment(group, environment)?;
@@ -187,26 +187,13 @@ impl Service {
             Some(flow) => flow,
             None => self.create_flow(&system, group, name, String::new()).await?,
         };
-        let version = match self.newest_if(&flow, &digest)? {
-            Some(version) => version,
-            None => {
-                let note = "from the watched folder".to_owned();
-                self.push_version(&system, group, flow.id.as_str(), bytes, note).await?.version
-            }
-        };
+        let note = "from the watched folder".to_owned();
+        let new = NewVersion { bytes, note, source: None };
+        let version = self.push_version(&system, group, flow.id.as_str(), new).await?.version.version;
         if let Some(environment) = environment {
             self.publish(&system, group, flow.id.as_str(), Some(version), environment).await?;
         }
         Ok(())
-    }
-
-    /// The flow's newest version, if it is this module: then it was pushed, and what came after it was cut off.
-    fn newest_if(&self, flow: &Flow, digest: &ModuleDigest) -> Result<Option<u32>, ServiceError> {
-        if flow.latest == 0 {
-            return Ok(None);
-        }
-        let newest = self.find_version(flow, flow.latest)?;
-        Ok((newest.digest == *digest).then_some(newest.version))
     }
 
     async fn deploy_connector(
@@ -223,7 +210,7 @@ impl Service {
             );
             return Err(ServiceError::Invalid(message));
         }
-        self.install_connector(&Actor::system(), group, bytes).await.map(drop)
+        self.install_connector(&Actor::system(), Some(group), bytes, false).await.map(drop)
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) async fn modules(folder: Examination, catalog: &Catalog) -> Check {
         }
     }
     for connector in catalog.connectors.values() {
-        used.insert(connector.digest, format!("the connector {} of {}", connector.name, connector.group));
+        used.insert(connector.digest, format!("the connector {} of {}", connector.name, connector.place()));
     }
     let count = used.len();
     let look = move || {
