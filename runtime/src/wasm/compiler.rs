@@ -28,7 +28,7 @@ pub const SUBCOMMAND: &str = "compile-module";
 const OWN_PROGRAM: &str = "/proc/self/exe";
 /// What the child writes last. A test harness may have written something first.
 const TRAILER: &[u8; 8] = b"headgate";
-/// Compiled code at most, in sizes of the largest component: it takes three to six times the room of WebAssembly.
+/// Compiled code at most, in sizes of the largest component: it takes about three times the room of WebAssembly.
 const OUTPUT_FACTOR: usize = 8;
 
 /// How components are compiled.

@@ -82,7 +82,8 @@ pub struct WasmSettings {
     /// How long compiling a component may take. Default 2 minutes.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub compile: Duration,
-    /// Memory the process may use that compiles a component; two may be at work. 20 MiB of JavaScript take half of it. Default 2 GiB.
+    /// Memory the process may use that compiles a component; two may be at work. 13 MiB of JavaScript take 360 MiB, and
+    /// the largest component is five times as large. Default 2 GiB.
     pub compile_memory_bytes: usize,
 }
 
