@@ -76,7 +76,7 @@ async fn slacks_challenge_comes_back() {
     let event = r#"{"type": "event_callback", "challenge": "x"}"#;
     assert_eq!(server.post(&trigger, SLACK, SECRET, event).await.status, 202);
     let without = server.trigger(json!({"signature": signature})).await;
-    assert!(server.post(&without, SLACK, SECRET, asked).await.header("headgate-run-id") != "");
+    assert!(!server.post(&without, SLACK, SECRET, asked).await.header("headgate-run-id").is_empty());
 }
 
 #[tokio::test]
