@@ -67,11 +67,14 @@ impl Gmail {
 
     /// Sends a message with plain text, HTML or both, and files. The sender is the mailbox's own address, unless `from`
     /// names an alias of it.
-    #[method(scopes(
-        "https://www.googleapis.com/auth/gmail.send",
-        "https://www.googleapis.com/auth/gmail.compose",
-        "https://www.googleapis.com/auth/gmail.modify"
-    ), sample = Sent::sample)]
+    #[method(
+        scopes(
+            "https://www.googleapis.com/auth/gmail.send",
+            "https://www.googleapis.com/auth/gmail.compose",
+            "https://www.googleapis.com/auth/gmail.modify"
+        ),
+        sample = Sent::sample
+    )]
     fn send(input: Send) -> Result<Sent> {
         let message = mime::write(&input)?;
         let request = if message.len() > INLINE_MESSAGE {

@@ -16,6 +16,7 @@
 //! ```
 
 mod answer;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -55,7 +56,10 @@ impl GoogleDrive {
     }
 
     /// Uploads a file. Drive allows several of the same name: a second upload makes a second file.
-    #[method(scopes("https://www.googleapis.com/auth/drive.file", "https://www.googleapis.com/auth/drive"))]
+    #[method(
+        scopes("https://www.googleapis.com/auth/drive.file", "https://www.googleapis.com/auth/drive"),
+        sample = samples::file
+    )]
     fn upload(input: Upload) -> Result<File> {
         let content_type = input.content_type.clone().unwrap_or_else(|| input.content.content_type());
         let mut about = json!({"name": name(&input.name)?, "mimeType": content_type});
@@ -78,7 +82,10 @@ impl GoogleDrive {
     }
 
     /// Makes a folder. Drive allows several of the same name: a second call makes a second folder.
-    #[method(scopes("https://www.googleapis.com/auth/drive.file", "https://www.googleapis.com/auth/drive"))]
+    #[method(
+        scopes("https://www.googleapis.com/auth/drive.file", "https://www.googleapis.com/auth/drive"),
+        sample = samples::folder
+    )]
     fn create_folder(input: CreateFolder) -> Result<File> {
         let mut about = json!({"name": name(&input.name)?, "mimeType": FOLDER});
         describe(&mut about, input.folder.as_deref(), input.description.as_deref());
@@ -93,7 +100,8 @@ impl GoogleDrive {
             "https://www.googleapis.com/auth/drive.file",
             "https://www.googleapis.com/auth/drive.readonly",
             "https://www.googleapis.com/auth/drive"
-        )
+        ),
+        sample = samples::files
     )]
     fn list(input: List) -> Result<Files> {
         let mut request = http::get(files("api_url")?)

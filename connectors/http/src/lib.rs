@@ -12,6 +12,7 @@
 //! # }
 //! ```
 
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -68,7 +69,7 @@ impl Http {
     /// Sends a request below the base URL and answers its status, headers and body, whatever the status is.
     ///
     /// The body of the answer comes as `json` when it is JSON, as `text` when it is text, otherwise as a `blob`.
-    #[method]
+    #[method(sample = samples::answer)]
     fn request(input: Request) -> Result<Answer> {
         let base = config("base_url")
             .ok_or_else(|| Error::new("invalid_config", "The connection's setting base_url is missing."))?;

@@ -18,6 +18,7 @@
 //! ```
 
 mod answer;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ impl MailchimpTransactional {
     }
 
     /// Sends a mail. Each recipient has an outcome of its own.
-    #[method]
+    #[method(sample = samples::sent)]
     fn send(input: SendMessage) -> Result<Sent> {
         let mut body = json!({ "message": written(input.message)? });
         set(&mut body, "async", input.asynchronous);
@@ -70,7 +71,7 @@ impl MailchimpTransactional {
     }
 
     /// Sends a mail made from a template. Each recipient has an outcome of its own.
-    #[method]
+    #[method(sample = samples::sent)]
     fn send_template(input: SendTemplate) -> Result<Sent> {
         let mut body = json!({
             "template_name": input.template_name,

@@ -16,6 +16,7 @@
 //! ```
 
 mod answer;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -63,14 +64,14 @@ impl Openai {
     }
 
     /// Lets a model answer a text or a list of items. OpenAI keeps the response for 30 days unless `store` is false.
-    #[method]
+    #[method(sample = samples::generated)]
     fn create_response(input: CreateResponse) -> Result<Generated> {
         let answer = post("/responses")?.json(&input).send()?;
         answer::generated(answer::read(answer)?)
     }
 
     /// Lets a model continue a conversation. Nothing is kept, but performing it twice costs twice.
-    #[method]
+    #[method(sample = samples::completion)]
     fn create_chat_completion(input: CreateCompletion) -> Result<Completion> {
         answer::read(post("/chat/completions")?.json(&input).send()?)
     }
@@ -78,7 +79,7 @@ impl Openai {
     /// Turns texts into vectors, in the order of the texts. Performing it twice costs twice. All vectors together may
     /// have 122,880 numbers: 80 texts at 1,536 numbers each; fails with `invalid_input` beyond that, before it costs
     /// anything.
-    #[method]
+    #[method(sample = samples::embeddings)]
     fn create_embeddings(input: CreateEmbeddings) -> Result<Embeddings> {
         check_size(&input)?;
         answer::read(post("/embeddings")?.json(&input).limit(MOST_EMBEDDINGS).send()?)

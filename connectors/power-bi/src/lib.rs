@@ -18,6 +18,7 @@
 
 mod answer;
 mod oauth;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -65,7 +66,8 @@ impl PowerBi {
         scopes(
             "https://analysis.windows.net/powerbi/api/Workspace.Read.All",
             "https://analysis.windows.net/powerbi/api/.default"
-        )
+        ),
+        sample = samples::workspaces
     )]
     fn list_workspaces(input: ListWorkspaces) -> Result<Workspaces> {
         let mut request = http::get(url(None, "groups")?);
@@ -84,17 +86,21 @@ impl PowerBi {
             "https://analysis.windows.net/powerbi/api/Dataset.Read.All",
             "https://analysis.windows.net/powerbi/api/Dataset.ReadWrite.All",
             "https://analysis.windows.net/powerbi/api/.default"
-        )
+        ),
+        sample = samples::datasets
     )]
     fn list_datasets(input: ListDatasets) -> Result<Datasets> {
         answer::read(http::get(url(input.group_id.as_deref(), "datasets")?).send()?)
     }
 
     /// Starts a refresh of a dataset. Fails with `conflict` while another one runs.
-    #[method(scopes(
-        "https://analysis.windows.net/powerbi/api/Dataset.ReadWrite.All",
-        "https://analysis.windows.net/powerbi/api/.default"
-    ))]
+    #[method(
+        scopes(
+            "https://analysis.windows.net/powerbi/api/Dataset.ReadWrite.All",
+            "https://analysis.windows.net/powerbi/api/.default"
+        ),
+        sample = samples::started
+    )]
     fn refresh_dataset(input: RefreshDataset) -> Result<Started> {
         let request = http::post(refreshes(input.group_id.as_deref(), &input.dataset_id)?);
         answer::started(request.json(&input.body()?).send()?)
@@ -107,7 +113,8 @@ impl PowerBi {
             "https://analysis.windows.net/powerbi/api/Dataset.Read.All",
             "https://analysis.windows.net/powerbi/api/Dataset.ReadWrite.All",
             "https://analysis.windows.net/powerbi/api/.default"
-        )
+        ),
+        sample = samples::history
     )]
     fn refresh_history(input: RefreshHistory) -> Result<History> {
         let mut request = http::get(refreshes(input.group_id.as_deref(), &input.dataset_id)?);

@@ -15,6 +15,7 @@
 //! ```
 
 mod answer;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ impl Slack {
 
     /// Posts a message to a channel, or to a user by the user's id. The app has to be a member of the channel, unless it
     /// has the scope `chat:write.public`.
-    #[method(scopes("chat:write"))]
+    #[method(scopes("chat:write"), sample = samples::posted)]
     fn post_message(input: PostMessage) -> Result<Posted> {
         if input.text.is_empty() && input.blocks.is_empty() && input.attachments.is_empty() {
             return Err(Error::new("invalid_input", "The message is empty: give it a text, blocks or attachments."));
@@ -62,14 +63,14 @@ impl Slack {
     }
 
     /// Looks a user up by the e-mail address.
-    #[method(idempotent, scopes("users:read.email"))]
+    #[method(idempotent, scopes("users:read.email"), sample = samples::user)]
     fn lookup_user(input: LookupUser) -> Result<User> {
         let answer = http::get(url("users.lookupByEmail")?).query("email", &input.email).send()?;
         Ok(answer::read::<types::FoundUser>(answer)?.user)
     }
 
     /// Lists channels, page by page. A page may hold fewer than asked for while there are more.
-    #[method(idempotent, scopes("channels:read", "groups:read"))]
+    #[method(idempotent, scopes("channels:read", "groups:read"), sample = samples::channels)]
     fn list_channels(input: ListChannels) -> Result<Channels> {
         let mut request = http::get(url("conversations.list")?)
             .query("types", input.types())

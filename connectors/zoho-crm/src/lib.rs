@@ -19,6 +19,7 @@
 
 mod answer;
 mod oauth;
+mod samples;
 mod types;
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ impl ZohoCrm {
     }
 
     /// Gets one record of a module by its id.
-    #[method(idempotent, scopes("ZohoCRM.modules.READ", "ZohoCRM.modules.ALL"))]
+    #[method(idempotent, scopes("ZohoCRM.modules.READ", "ZohoCRM.modules.ALL"), sample = samples::record)]
     fn get_record(input: GetRecord) -> Result<Record> {
         let mut request = http::get(module(&input.module, Some(&input.id))?);
         if !input.fields.is_empty() {
@@ -69,7 +70,7 @@ impl ZohoCrm {
 
     /// Finds records of a module by criteria, an e-mail address, a phone number, or a word. At most 2,000 can be paged
     /// through.
-    #[method(idempotent, scopes("ZohoSearch.securesearch.READ"))]
+    #[method(idempotent, scopes("ZohoSearch.securesearch.READ"), sample = samples::page)]
     fn search_records(input: SearchRecords) -> Result<Page> {
         let (by, value) = input.by()?;
         let mut request = http::get(module(&input.module, Some("search"))?).query(by, value);
@@ -85,7 +86,7 @@ impl ZohoCrm {
     }
 
     /// Creates up to 100 records. Each has an outcome of its own; fails when none was created.
-    #[method(scopes("ZohoCRM.modules.CREATE", "ZohoCRM.modules.ALL"))]
+    #[method(scopes("ZohoCRM.modules.CREATE", "ZohoCRM.modules.ALL"), sample = samples::written)]
     fn create_records(input: CreateRecords) -> Result<Written> {
         check_count(input.data.len())?;
         let mut body = json!({ "data": input.data });
@@ -97,7 +98,7 @@ impl ZohoCrm {
 
     /// Sets some fields of up to 100 records, by their ids. The others keep their values. Each record has an outcome of
     /// its own; fails when none was changed.
-    #[method(idempotent, scopes("ZohoCRM.modules.UPDATE", "ZohoCRM.modules.ALL"))]
+    #[method(idempotent, scopes("ZohoCRM.modules.UPDATE", "ZohoCRM.modules.ALL"), sample = samples::written)]
     fn update_records(input: UpdateRecords) -> Result<Written> {
         check_count(input.data.len())?;
         let mut body = json!({ "data": input.data });
