@@ -6,11 +6,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use headgate_manifest::FlowManifest;
 use jiff::Timestamp;
 
 use crate::domain::digest::ModuleDigest;
+use crate::domain::flow::Flow;
 use crate::service::Service;
 use crate::service::error::ServiceError;
 use crate::wasm::{ConnectorModule, FlowModule};
@@ -188,14 +189,10 @@ impl Service {
         let mut modules = HashMap::new();
         for flow in catalog.flows.values() {
             for publication in flow.published.values() {
-                modules.entry(publication.digest).or_insert((flow, publication.version));
+                modules.entry(publication.digest).or_insert((flow.clone(), publication.version));
             }
         }
-        let loads = modules.into_iter().map(async |(digest, (flow, version))| {
-            if let Err(error) = self.flow_module(&digest).await {
-                tracing::error!(flow = %flow.name, group = %flow.group, version, %error, "a published module cannot be loaded; its flow will answer 500 until it is pushed again");
-            }
-        });
+        let loads = modules.into_iter().map(|(digest, (flow, version))| self.load_flow(digest, flow, version).boxed());
         futures::stream::iter(loads).buffer_unordered(LOADED_AT_ONCE).collect::<()>().await;
         for connector in catalog.connectors.values() {
             if let Err(error) = self.connector_module(&connector.digest).await {
@@ -203,6 +200,12 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    async fn load_flow(&self, digest: ModuleDigest, flow: Arc<Flow>, version: u32) {
+        if let Err(error) = self.flow_module(&digest).await {
+            tracing::error!(flow = %flow.name, group = %flow.group, version, %error, "a published module cannot be loaded; its flow will answer 500 until it is pushed again");
+        }
     }
 
     /// Lets go of connectors' modules that are installed nowhere.

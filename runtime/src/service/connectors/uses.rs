@@ -68,8 +68,9 @@ impl Service {
     ) -> Result<ConnectorUsers, ServiceError> {
         let connections: Vec<_> = connections_of(catalog, connector).cloned().collect();
         let mut flows = Vec::new();
-        for flow in catalog.flows.values().filter(|flow| concerns(catalog, connector, &flow.group)) {
-            self.flow_uses(catalog, flow, connector, &mut flows).await?;
+        let concerned = catalog.flows.values().filter(|flow| concerns(catalog, connector, &flow.group));
+        for flow in concerned.cloned().collect::<Vec<_>>() {
+            self.flow_uses(catalog, &flow, connector, &mut flows).await?;
         }
         let of_many_groups = connector.group.is_none();
         Ok(ConnectorUsers { connections, flows, triggers: Vec::new(), of_many_groups })

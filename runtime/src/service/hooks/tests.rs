@@ -95,6 +95,7 @@ impl House {
             description: String::new(),
             latest: 1,
             published: self.published.iter().map(|place| (place.clone(), publication.clone())).collect(),
+            history: BTreeMap::new(),
             slots: BTreeMap::new(),
             execute: ExecuteTrigger { id: trigger, description: String::new(), settings: settings.clone() },
             created: Timestamp::UNIX_EPOCH,
