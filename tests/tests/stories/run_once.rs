@@ -80,8 +80,9 @@ async fn a_recorded_event_is_used_again_as_it_was_or_not_at_all() {
     let (status, _, message) = run(&app, "mirror", json!({"from_run": large})).await.problem();
     assert!(status == 400 && message.contains("its body of 20000 bytes was not recorded whole"), "{message}");
     let secret = fire(b"1".to_vec(), ("x-gitlab-token", "s3cret-of-gitlab")).await;
-    let shown = app.get(&format!("/groups/acme/runs/{secret}")).await;
-    assert!(!shown.to_string().contains("s3cret-of-gitlab") && shown.to_string().contains("x-gitlab-token"), "{shown}");
+    // The flow saw it, and the record of the event names it only.
+    let event = app.get(&format!("/groups/acme/runs/{secret}")).await["event"].to_string();
+    assert!(!event.contains("s3cret-of-gitlab") && event.contains("x-gitlab-token"), "{event}");
     let (status, _, message) = run(&app, "mirror", json!({"from_run": secret})).await.problem();
     assert!(status == 400 && message.ends_with("Not recorded: x-gitlab-token"), "{message}");
     let seen = image(&app, json!({"from_run": secret, "headers": {"x-gitlab-token": "other"}})).await;
