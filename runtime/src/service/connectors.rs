@@ -117,8 +117,8 @@ impl Service {
         authorise(actor, &self.catalog(), group, INSTALL)?;
         let digest = ModuleDigest::of(&bytes);
         let in_use = |catalog: &Catalog| {
-            let all = catalog.connectors.values();
-            all.into_iter().find(|found| found.group.as_ref() == group && found.digest == digest).cloned()
+            let mut all = catalog.connectors.values();
+            all.find(|found| found.group.as_ref() == group && found.digest == digest).cloned()
         };
         if let Some(connector) = in_use(&self.catalog()) {
             return Ok(Installed { connector, change: Change::Unchanged, warnings: Vec::new() });
