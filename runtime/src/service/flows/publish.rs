@@ -42,13 +42,13 @@ impl Service {
         environment: Environment,
     ) -> Result<Published, ServiceError> {
         let found = self.flow_to_publish(actor, group, flow, Action::Publish, &environment)?;
-        let version = version.unwrap_or(found.latest);
-        if version == 0 {
+        if version.is_none() && found.latest == 0 {
             return Err(ServiceError::Conflict(format!(
                 "\"{0}\" has no version yet. Push one: headgate push PATH --flow {0}",
                 found.name
             )));
         }
+        let version = version.unwrap_or(found.latest);
         let reason = PublicationReason::Publish;
         self.publish_version(actor, found, version, environment, Action::Publish, reason).await
     }
