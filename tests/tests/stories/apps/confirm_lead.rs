@@ -12,12 +12,15 @@ async fn a_new_lead_gets_a_mail() {
     for connector in ["hubspot", "gmail"] {
         app.install(connector).await;
     }
-    app.publish("confirm-lead", "confirm-lead").await;
+    app.post("/groups/acme/flows", json!({"name": "confirm-lead"})).await;
+    app.push("confirm-lead", "confirm-lead").await;
     let mut connection = hubspot::connection(&crm, "crm");
     connection["secrets"] = json!({"token": hubspot::TOKEN});
     app.connect("confirm-lead", "crm", connection).await;
     let mailbox = authorized(&app, gmail::connection(&mail, "mail"), &mail.oauth).await;
     app.put("/groups/acme/flows/confirm-lead/slots/mail", json!({"connection": mailbox["id"]})).await;
+    let published = app.post("/groups/acme/flows/confirm-lead/publish", json!({})).await;
+    assert_eq!(published["checked"], true, "the connectors' methods are those that the flow was built for");
     let key = app.key("hubspot").await;
     let trigger = app.trigger("confirm-lead", json!({})).await;
 
