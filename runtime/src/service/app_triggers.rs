@@ -1,6 +1,7 @@
 //! App triggers: a connector is asked for new records, and each record runs a flow. Here people make and change them.
 
 mod changes;
+mod intake;
 mod poll;
 mod poller;
 

@@ -1,6 +1,6 @@
 //! What people say of an app trigger they want, and the checks of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -119,7 +119,9 @@ impl AppTriggerChanges {
             check_input(catalog, connection, &trigger)?;
         }
         if is_other || self.begin_anew {
-            trigger.starts = now;
+            // Another one than before, also by a clock that stands or was put back: it tells whose state is whose.
+            let least = before.starts.checked_add(SignedDuration::from_micros(1)).unwrap_or(now);
+            trigger.starts = now.max(least);
         }
         Ok(trigger)
     }

@@ -1,41 +1,34 @@
 //! One app trigger's turn: its app is asked, page after page, and each new record becomes a run.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use headgate_manifest::{Polled, PolledRecord};
+use headgate_manifest::Polled;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::app_trigger::{
-    AppTrigger, BROKEN_AFTER, MAX_CURSOR, MAX_RECORDS, PollError, PollState, backoff, fingerprint,
-};
+use crate::domain::app_trigger::{AppTrigger, BROKEN_AFTER, MAX_CURSOR, MAX_RECORDS, PollError, PollState, backoff};
 use crate::domain::connection::Connection;
+use crate::domain::digest::ModuleDigest;
 use crate::domain::grant::Grant;
 use crate::domain::oauth::lacks_scopes;
 use crate::domain::run::LogLine;
-use crate::domain::trigger::Respond;
 use crate::service::Service;
 use crate::service::app_triggers::state_key;
 use crate::service::error::ServiceError;
-use crate::service::executor::{Caller, Firing, published};
+use crate::service::executor::Caller;
 use crate::service::oauth::OauthError;
-use crate::service::queue::MAX_QUEUED_BODY;
 use crate::service::record::{Record, encode};
 use crate::service::vault::random;
 use crate::store::{Batch, Sequence};
 use crate::wasm::egress::Renewal;
-use crate::wasm::{CallError, Event, GuestError, LogLevel, LogSource, NoConnections, Poll, RunInfo, RunLog};
+use crate::wasm::{CallError, GuestError, LogLevel, LogSource, NoConnections, Poll, RunInfo, RunLog};
 
 /// How long a connector may take over one answer.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Answers asked for in one turn; a trigger that has more comes again, behind those that wait.
 const MAX_PAGES: usize = 10;
-/// Bodies that become durable in one commit, in bytes: they lie in it twice, and a commit has to stay below 32 MiB.
-const MAX_AT_ONCE: usize = 8 << 20;
 /// How long a record waits that found no place in the queue, or a poll that found none in the sandbox.
 const NO_PLACE: SignedDuration = SignedDuration::from_secs(5);
 /// How often it is looked whether somebody has authorized a connection, at least. The app is not asked for that.
@@ -46,8 +39,6 @@ const MAX_LOG: usize = 20;
 const MAX_TEXT: usize = 500;
 /// The code by which connectors say that a cursor is of no use any more.
 const INVALID_CURSOR: &str = "invalid_cursor";
-/// The header that tells a flow which record it runs for.
-const RECORD_ID: &str = "x-headgate-record-id";
 
 /// How a turn ended.
 pub(super) struct Turn {
@@ -58,7 +49,7 @@ pub(super) struct Turn {
 }
 
 /// What one answer of an app came to.
-enum Page {
+pub(super) enum Page {
     /// There is nothing more for now.
     Last,
     /// There is more already.
@@ -68,7 +59,7 @@ enum Page {
 }
 
 /// Why an answer was not taken in.
-enum Failed {
+pub(super) enum Failed {
     /// The app, the connector or the flow failed.
     Fault { code: String, message: String, retry_after_s: Option<u64> },
     /// Only a person can help: until then the app is left alone.
@@ -80,7 +71,7 @@ enum Failed {
 }
 
 impl Failed {
-    fn fault(code: &str, message: impl Into<String>) -> Self {
+    pub(super) fn fault(code: &str, message: impl Into<String>) -> Self {
         Self::Fault { code: code.to_owned(), message: message.into(), retry_after_s: None }
     }
 }
@@ -216,11 +207,7 @@ impl Service {
     }
 
     /// The module of a connector that still offers a trigger, for a connection that may use it.
-    fn check_offered(
-        &self,
-        connection: &Connection,
-        trigger: &AppTrigger,
-    ) -> Result<crate::domain::digest::ModuleDigest, Failed> {
+    fn check_offered(&self, connection: &Connection, trigger: &AppTrigger) -> Result<ModuleDigest, Failed> {
         let catalog = self.catalog();
         let connector = catalog.connector(&connection.group, &connection.connector).ok_or_else(|| {
             let message =
@@ -252,120 +239,6 @@ impl Service {
             return Err(Failed::Paused { code: "missing_scope", message });
         }
         Ok(connector.digest)
-    }
-
-    /// Makes the runs of an answer durable, with the cursor behind it, in one commit. Where not all of them find a place,
-    /// those that do are remembered with the old cursor, and the answer is asked for again.
-    async fn take_in(
-        self: &Arc<Self>,
-        trigger: &Arc<AppTrigger>,
-        before: PollState,
-        version: Option<Sequence>,
-        answer: Polled,
-    ) -> Result<Page, Failed> {
-        let mut state = before.clone();
-        let mut known = state.known();
-        let mut taken = Taken::default();
-        if before.begun {
-            self.accept_records(trigger, &mut state, &mut known, &answer.records, &mut taken)?;
-        } else {
-            // What there was before the trigger is not new, not even when the app tells it again.
-            for record in &answer.records {
-                state.see(&mut known, &record.id);
-            }
-            state.begun = !answer.more;
-        }
-        if taken.stopped.is_none() {
-            state.cursor = Some(answer.cursor);
-            state.repeated += taken.repeated;
-            (state.failures, state.last_error) = (0, None);
-        }
-        if state != before {
-            state.last_answer = Some(self.now());
-            self.enqueue_beside(taken.accepted, keep(trigger, &state, version)).await?;
-        }
-        if state.failures != before.failures {
-            self.tend_app_trigger_alert(trigger, &state).await;
-        }
-        match taken.stopped {
-            Some(Err(failed)) => Err(failed),
-            Some(Ok(page)) => Ok(page),
-            None if answer.more => Ok(Page::More),
-            None => Ok(Page::Last),
-        }
-    }
-
-    fn accept_records(
-        &self,
-        trigger: &AppTrigger,
-        state: &mut PollState,
-        known: &mut HashSet<String>,
-        records: &[PolledRecord],
-        taken: &mut Taken,
-    ) -> Result<(), Failed> {
-        let mut bytes = 0;
-        for record in records {
-            if known.contains(&fingerprint(&record.id)) {
-                taken.repeated += 1;
-                continue;
-            }
-            let body = record.data.to_string();
-            if body.len() as u64 > MAX_QUEUED_BODY {
-                state.see(known, &record.id);
-                state.left_out += 1;
-                continue;
-            }
-            bytes += body.len();
-            if bytes > MAX_AT_ONCE && !taken.accepted.is_empty() {
-                taken.stopped = Some(Ok(Page::More));
-                break;
-            }
-            match self.record_firing(trigger, &record.id, body).and_then(|firing| self.accept(firing)) {
-                Ok(run) => {
-                    state.see(known, &record.id);
-                    state.records += 1;
-                    state.last_run = Some(run.id());
-                    taken.accepted.push(run);
-                }
-                Err(ServiceError::Overloaded { .. }) => {
-                    taken.stopped = Some(Ok(Page::NoPlace));
-                    break;
-                }
-                Err(error @ ServiceError::Internal { .. }) => return Err(error.into()),
-                // The flow cannot be run: its records wait at the app.
-                Err(error) => {
-                    taken.stopped = Some(Err(Failed::fault("flow_cannot_run", error.to_string())));
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn record_firing(&self, trigger: &AppTrigger, record: &str, body: String) -> Result<Firing, ServiceError> {
-        let catalog = self.catalog();
-        let flow = catalog.flows.get(&trigger.flow).ok_or(ServiceError::NotFound { what: "Flow" })?;
-        Ok(Firing {
-            publication: published(flow, &trigger.environment)?.clone(),
-            environment: trigger.environment.clone(),
-            trigger: trigger.id.clone(),
-            caller: Caller::AppTrigger(trigger.id.clone()),
-            respond: Respond::Async,
-            timeout: self.settings.timeout(flow.execute.settings.timeout_ms),
-            event: Event {
-                trigger: trigger.id.to_string(),
-                method: "POST".to_owned(),
-                path: "/".to_owned(),
-                params: Vec::new(),
-                query: Vec::new(),
-                headers: vec![
-                    ("content-type".to_owned(), "application/json".to_owned()),
-                    (RECORD_ID.to_owned(), shown(record.to_owned())),
-                ],
-                body: Bytes::from(body),
-            },
-            flow: flow.clone(),
-        })
     }
 
     /// Notes that a poll failed; answers how many in a row have.
@@ -401,17 +274,8 @@ impl Service {
     }
 }
 
-/// What of an answer was taken in.
-#[derive(Default)]
-struct Taken {
-    accepted: Vec<crate::service::queue::Accepted>,
-    repeated: u64,
-    /// Why not all of it was.
-    stopped: Option<Result<Page, Failed>>,
-}
-
 /// Writes a trigger's state, if nobody wrote it meanwhile and the trigger is still there.
-fn keep(trigger: &Arc<AppTrigger>, state: &PollState, version: Option<Sequence>) -> Batch {
+pub(super) fn keep(trigger: &Arc<AppTrigger>, state: &PollState, version: Option<Sequence>) -> Batch {
     let key = state_key(trigger);
     let batch = Batch::new().require_present(Record::AppTrigger(trigger.clone()).key());
     let batch = match version {
@@ -446,7 +310,7 @@ fn redact(text: String, granted: &[Arc<Grant>]) -> String {
 }
 
 /// A text on one line, and bounded.
-fn shown(text: String) -> String {
+pub(super) fn shown(text: String) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(MAX_TEXT).collect()
 }
 
