@@ -194,7 +194,15 @@ impl Service {
         let record = self.store.get(&format!("{}{run}", queue_prefix(group)));
         let record = record.map_err(ServiceError::internal("reading a queued run"))?;
         let state = record.map(|record| decode::<QueuedRun>(&record.value)).transpose()?.map(|queued| queued.run.state);
-        Ok(matches!(state, Some(RunState::Queued | RunState::Running)))
+        match state {
+            Some(RunState::Queued) => Ok(true),
+            // It may have ended, and not have left the queue yet.
+            Some(RunState::Running) => {
+                let ended = self.history.get(group.as_str(), run);
+                Ok(ended.map_err(ServiceError::internal("reading the run history"))?.is_none())
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Takes up the runs that were queued or running when the server ended, in the order of their acceptance.

@@ -70,6 +70,7 @@ async fn a_flow_runs_when_its_time_comes() {
     clock.set("2026-03-28T01:30:00Z");
     tick(&app).await;
     tick(&app).await;
+    ended(&app, "nightly", 1).await;
     clock.set("2026-03-29T01:00:00Z");
     tick(&app).await;
     let runs = ended(&app, "nightly", 2).await;
