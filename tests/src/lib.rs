@@ -25,9 +25,11 @@ pub mod crm;
 pub mod guests;
 pub mod held;
 mod hostile;
+pub mod javascript;
 pub mod logs;
 pub mod oauth;
 pub mod oidc;
+pub mod polling;
 pub mod process;
 pub mod records;
 
