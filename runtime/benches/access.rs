@@ -134,7 +134,7 @@ impl House {
     fn call<'a>(&'a self, presented: &'a Presented, seen: &'a Seen) -> Call<'a> {
         let target = &self.requests[self.next % self.requests.len()].0;
         let address = Some([203, 0, 113, 7].into());
-        Call { target, presented, method: "POST", profile: None, address, seen }
+        Call { target, presented, method: "POST", profile: None, address, origin: None, crossing, subscribes: false, seen }
     }
 
     /// Everything that is decided about a request before its body is read.

@@ -28,7 +28,7 @@ use crate::domain::permission::Role;
 use crate::domain::secret::hex;
 
 pub use ids::{each_text, is_random_id, rename};
-pub use secrets::{Marker, Replacement, SealedFor, Taken, TakenSecret, markers, put_back, take_secrets};
+pub use secrets::{Marker, Replacement, SecretPlace, Taken, TakenSecret, markers, put_back, take_secrets};
 
 const MAGIC: &str = "headgate-archive ";
 /// The version of the format.

@@ -108,9 +108,9 @@ impl Service {
     ) -> Result<Imported, ServiceError> {
         actor.authorise_server(&self.catalog(), Action::ImportGroup)?;
         self.check_archive_size(archive.len() as u64)?;
-        let plan = self.plan(archive, options).await?;
-        check_is_free(&self.catalog(), &plan.group)?;
-        self.check_modules(&plan).await?;
+        let mut plan = self.plan(archive, options).await?;
+        self.check_is_free(&self.catalog(), &plan.group)?;
+        self.check_modules(&mut plan).await?;
         for module in &plan.modules {
             self.modules.put(module.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
         }
@@ -118,12 +118,30 @@ impl Service {
         actor.authorise_server(edit.catalog(), Action::ImportGroup)?;
         let known = actor.as_known(edit.catalog())?;
         edit.set_actor(known);
-        check_is_free(edit.catalog(), &plan.group)?;
+        self.check_is_free(edit.catalog(), &plan.group)?;
         let imported = self.put_all(&mut edit, plan).await?;
         edit.save().await?;
         self.load_published().await?;
         self.tidy_shelf();
         Ok(imported)
+    }
+
+    /// Checks that a group does not exist, or has nothing but members, whatever kinds of records there are.
+    fn check_is_free(&self, catalog: &Catalog, group: &GroupId) -> Result<(), ServiceError> {
+        if !catalog.groups.contains_key(group) {
+            return Ok(());
+        }
+        let comes_along = |noun: &str| !matches!(kind(noun), Some(Kind::LeftOut(_)) | None);
+        for (noun, _) in KINDS.iter().filter(|(noun, _)| comes_along(noun)) {
+            let found = self.store.scan(&format!("{noun}/{group}/"), None, 1);
+            if !found.map_err(ServiceError::internal("looking into a group"))?.is_empty() {
+                let message = format!(
+                    "The group \"{group}\" exists already and is not empty. Import under another name (--as NAME)"
+                );
+                return Err(ServiceError::Conflict(message));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an archive, and opens its secrets.
@@ -188,6 +206,13 @@ impl Service {
             }
             rename(&mut record, &ids);
             place_in(&imported.group, &noun, &mut record);
+            self.begin_anew(&noun, &mut record);
+            if let Some(host) = record.get("host").and_then(Value::as_str).filter(|_| noun == "group")
+                && self.is_host_taken(&imported.group, host)?
+            {
+                imported.left.push(left::host_is_taken(&imported.group, host));
+                record["host"] = Value::Null;
+            }
             self.restore_secrets(edit.catalog(), &noun, &key, &mut record, &mut restored).await?;
             *imported.records.entry(noun.clone()).or_default() += 1;
             let place = if key.is_empty() {
@@ -213,9 +238,16 @@ impl Service {
         }
         check::references(edit.catalog(), &imported.group, versions)?;
         imported.triggers = restored.triggers(edit.catalog(), &ids);
-        imported.left = left::to_do(edit.catalog(), &imported.group, &tokens, &restored);
+        imported.left.extend(left::to_do(edit.catalog(), &imported.group, &tokens, &restored));
         imported.renamed = ids.into_iter().filter(|(old, new)| old != new).collect();
         Ok(imported)
+    }
+
+    /// What goes by the time begins now: nothing is made up for that the other server did, or still does.
+    fn begin_anew(&self, noun: &str, record: &mut Value) {
+        if let ("schedule" | "app-trigger", Some(starts)) = (noun, record.get_mut("starts")) {
+            *starts = json!(self.now());
+        }
     }
 
     /// API keys have no value that is known here: they get a new one, or are disabled until they do.
@@ -270,25 +302,6 @@ fn check_kinds(contents: &Contents) -> Result<(), ServiceError> {
         [true] => Ok(()),
         _ => Err(ServiceError::Invalid("The archive holds no group, or several. Export anew".to_owned())),
     }
-}
-
-/// Checks that a group does not exist, or has nothing but members.
-fn check_is_free(catalog: &Catalog, group: &GroupId) -> Result<(), ServiceError> {
-    if !catalog.groups.contains_key(group) {
-        return Ok(());
-    }
-    let occupied = catalog.flows.values().any(|flow| flow.group == *group)
-        || catalog.triggers.values().any(|trigger| trigger.group == *group)
-        || catalog.connections.values().any(|connection| connection.group == *group)
-        || catalog.connectors.keys().any(|(of, _)| of.as_ref() == Some(group))
-        || catalog.app_registrations.values().any(|registration| registration.group.as_ref() == Some(group))
-        || catalog.keys_of(group).next().is_some();
-    if !occupied {
-        return Ok(());
-    }
-    let message =
-        format!("The group \"{group}\" exists already and is not empty. Import under another name (--as NAME)");
-    Err(ServiceError::Conflict(message))
 }
 
 /// A key's id, where a text is one.

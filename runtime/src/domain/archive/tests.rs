@@ -74,33 +74,47 @@ fn secrets_are_taken_out_and_put_back() {
     let id = "con_aaaaaaaaaaaaaaaaaaaa";
     let original = json!({"id": id, "secrets": {"token": sealed("01"), "other": sealed("02")}, "config": {"a": "b"}});
     let (mut record, mut taken) = (original.clone(), Vec::new());
-    take_secrets("connection", id, &mut record, &mut taken).unwrap();
+    take_secrets("connection", id, &mut record, &mut taken);
     assert!(!record.to_string().contains("ciphertext"), "{record}");
-    let mut found = Vec::new();
-    markers(&record, &mut found);
-    assert_eq!(found, taken.iter().map(|taken| taken.marker.clone()).collect::<Vec<_>>());
-    let place = found[0].sealed.clone().unwrap();
-    assert_eq!((place.record.as_str(), place.version), (id, 3));
-    let back = taken.iter().map(|taken| {
+    let found = markers("connection", id, &mut record);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].0, Marker { number: 0, version: 3 });
+    assert_eq!(found[1].1, SecretPlace::Sealed { record: id.to_owned(), field: "token".to_owned() });
+    let back = taken.iter().enumerate().map(|(number, taken)| {
         let TakenSecret::Sealed(sealed) = &taken.secret else { panic!("both were sealed") };
-        (taken.marker.number, Replacement::Value(json!(sealed)))
+        (number, Replacement::Value(json!(sealed)))
     });
     let mut restored = record.clone();
-    put_back(&mut restored, &back.collect());
+    put_back("connection", id, &mut restored, &back.collect());
     assert_eq!(restored, original);
-    put_back(&mut record, &HashMap::from([(0, Replacement::Nothing), (1, Replacement::Nothing)]));
+    let nothing = HashMap::from([(0, Replacement::Nothing), (1, Replacement::Nothing)]);
+    put_back("connection", id, &mut record, &nothing);
     assert_eq!(record["secrets"], json!({}));
 }
 
 #[test]
-fn a_routing_key_is_a_secret_and_one_of_an_unknown_place_is_said() {
-    let mut record = json!({"id": "trg_x", "routing_key": "aaaaaaaaaaaaaaaaaaaaaaaa", "settings": {"signature": {"scheme": "github", "secret": sealed("01")}}});
+fn a_routing_key_is_a_secret_and_so_is_every_secret_of_a_signature() {
+    let signature = json!({"scheme": "github", "secret": sealed("01"), "previous": [{"secret": sealed("02")}]});
+    let mut record = json!({"routing_key": "aaaaaaaaaaaaaaaaaaaaaaaa", "settings": {"signature": signature}});
     let mut taken = Vec::new();
-    take_secrets("trigger", "trg_x", &mut record, &mut taken).unwrap();
-    assert_eq!(taken.len(), 2);
-    assert!(!record.to_string().contains("aaaaaa"), "{record}");
-    let mut unknown = json!({"deep": [{"x": sealed("01")}]});
-    assert_eq!(take_secrets("new-kind", "x", &mut unknown, &mut taken), Err("new-kind deep.-.x".to_owned()));
+    take_secrets("trigger", "trg_x", &mut record, &mut taken);
+    assert_eq!(taken.len(), 3);
+    assert!(!record.to_string().contains("aaaaaa") && !record.to_string().contains("ciphertext"), "{record}");
+    assert_eq!(taken.iter().filter(|taken| taken.place == SecretPlace::RoutingKey).count(), 1);
+}
+
+#[test]
+fn what_only_looks_like_a_secret_is_left_alone() {
+    let event = json!({"$secret": 0, "version": 1, "routing_key": "mine", "inner": sealed("01")});
+    for kind in ["flow-sample", "schedule", "connection", "trigger", "new-kind"] {
+        let original =
+            json!({"event": event, "config": {"routing_key": "mine"}, "input": {"$secret": 0, "version": 1}});
+        let (mut record, mut taken) = (original.clone(), Vec::new());
+        take_secrets(kind, "x", &mut record, &mut taken);
+        assert!(taken.is_empty() && markers(kind, "x", &mut record).is_empty(), "{kind}");
+        put_back(kind, "x", &mut record, &HashMap::from([(0, Replacement::Value(json!("the secret")))]));
+        assert_eq!(record, original, "{kind}");
+    }
 }
 
 #[test]

@@ -1,73 +1,72 @@
 //! Checks of what is imported: modules as at a push, and that records fit together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use headgate_manifest::Manifest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Plan;
-use crate::domain::archive::each_text;
 use crate::domain::digest::ModuleDigest;
 use crate::domain::flow::{Flow, FlowVersion};
 use crate::domain::id::GroupId;
 use crate::service::Service;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::export::module_of;
 
 impl Service {
-    /// Puts each module to the same test as a push, and compares what a connector says of itself with its record.
-    pub(super) async fn check_modules(&self, plan: &Plan) -> Result<(), ServiceError> {
-        let modules: HashMap<_, _> = plan.modules.iter().map(|bytes| (ModuleDigest::of(bytes), bytes)).collect();
-        let mut checked = std::collections::BTreeSet::new();
-        for entry in &plan.contents.entries {
-            let of_connector = entry.kind.starts_with("connector");
-            let mut named = Vec::new();
-            each_text(&entry.record, &mut |text| named.extend(text.parse::<ModuleDigest>().ok()));
-            for digest in named {
-                let Some(bytes) = modules.get(&digest) else { continue };
-                if !checked.insert((of_connector, digest)) {
-                    continue;
+    /// Puts each module to the same test as a push. Where a connection may send its secrets follows from its connector's
+    /// manifest, so the module's own takes the place of what the archive says.
+    pub(super) async fn check_modules(&self, plan: &mut Plan) -> Result<(), ServiceError> {
+        let modules = plan.modules.iter().map(|bytes| (ModuleDigest::of(bytes), bytes.clone()));
+        let modules: HashMap<_, _> = modules.collect();
+        let mut flows = BTreeSet::new();
+        let mut manifests = HashMap::new();
+        for entry in &mut plan.contents.entries {
+            let Some(digest) = module_of(&entry.kind, &entry.record) else { continue };
+            let bytes = modules.get(&digest).ok_or_else(|| broken(format!("the module {digest} is missing")))?;
+            if entry.kind == "flow-version" {
+                if flows.insert(digest) {
+                    self.wasm.load_flow(bytes).await?;
                 }
-                match of_connector {
-                    true => self.check_connector(bytes, &entry.record).await?,
-                    false => drop(self.wasm.load_flow(bytes).await?),
-                }
+                continue;
             }
-            if let Some(digest) = needed(&entry.kind, &entry.record)
-                && !modules.contains_key(&digest)
-            {
-                return Err(broken(format!("the module {digest} is missing")));
+            if !manifests.contains_key(&digest) {
+                manifests.insert(digest, self.own_manifest(bytes).await?);
             }
+            put_manifest(&mut entry.record, &manifests[&digest])?;
         }
+        let checked = |bytes: &Bytes| {
+            flows.contains(&ModuleDigest::of(bytes)) || manifests.contains_key(&ModuleDigest::of(bytes))
+        };
+        plan.modules.retain(checked);
         Ok(())
     }
 
-    async fn check_connector(&self, bytes: &Bytes, record: &Value) -> Result<(), ServiceError> {
+    /// What a connector's module says of itself.
+    async fn own_manifest(&self, bytes: &Bytes) -> Result<Manifest, ServiceError> {
         let module = self.wasm.load_connector(bytes).await?;
         let manifest = self.wasm.describe(&module).await;
         let manifest =
             manifest.map_err(|error| ServiceError::Module(format!("A connector does not describe itself: {error}")))?;
         let faults = manifest.faults();
-        if !faults.is_empty() {
-            return Err(ServiceError::Module(format!("A connector's manifest cannot be used: {}", faults.join("; "))));
+        if faults.is_empty() {
+            return Ok(manifest);
         }
-        // Where a connection may send its secrets follows from the manifest, so it must be the module's own.
-        match record.get("manifest").map(|known| serde_json::from_value::<Manifest>(known.clone())) {
-            Some(Ok(known)) if known != manifest || record["name"] != manifest.name.as_str() => {
-                Err(broken(format!("the manifest of the connector {} is not its module's", record["name"])))
-            }
-            Some(Err(error)) => Err(broken(format!("the manifest of the connector {}: {error}", record["name"]))),
-            _ => Ok(()),
-        }
+        Err(ServiceError::Module(format!("A connector's manifest cannot be used: {}", faults.join("; "))))
     }
 }
 
-/// The module without which a record is of no use.
-fn needed(kind: &str, record: &Value) -> Option<ModuleDigest> {
-    let needs = matches!(kind, "connector" | "flow-version");
-    needs.then(|| record.get("digest")?.as_str()?.parse().ok()).flatten()
+fn put_manifest(record: &mut Value, manifest: &Manifest) -> Result<(), ServiceError> {
+    if let Some(name) = record.get("name").and_then(Value::as_str).filter(|name| *name != manifest.name) {
+        return Err(broken(format!("the module of the connector {name} calls itself {}", manifest.name)));
+    }
+    if let Some(told) = record.get_mut("manifest") {
+        *told = json!(manifest);
+    }
+    Ok(())
 }
 
 fn broken(reason: String) -> ServiceError {

@@ -85,6 +85,17 @@ pub(super) fn to_do(
     left
 }
 
+/// The host name of an imported group belongs to another one here.
+pub(super) fn host_is_taken(group: &GroupId, host: &str) -> LeftToDo {
+    LeftToDo {
+        kind: "group".to_owned(),
+        id: group.to_string(),
+        name: group.to_string(),
+        why: format!("its host name {host} is another group's here"),
+        remedy: "give it one of its own".to_owned(),
+    }
+}
+
 /// What a connection lacks, and the command for it.
 fn credentials(connection: &Connection, tokens: &BTreeSet<String>) -> Option<(&'static str, String)> {
     let id = &connection.id;

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::ImportedTrigger;
-use crate::domain::archive::{Marker, Replacement, markers, put_back};
+use crate::domain::archive::{Marker, Replacement, SecretPlace, markers, put_back};
 use crate::domain::id::GroupId;
 use crate::domain::signing_secret::SigningSecret;
 use crate::domain::trigger::RoutingKey;
@@ -94,11 +94,10 @@ impl Service {
         record: &mut Value,
         restored: &mut Restored,
     ) -> Result<(), ServiceError> {
-        let mut found = Vec::new();
-        markers(record, &mut found);
+        let id = key.rsplit('/').next().unwrap_or_default();
         let mut replacements = HashMap::new();
-        for marker in found {
-            let Some(sealed_for) = &marker.sealed else {
+        for (marker, place) in markers(noun, id, record) {
+            let SecretPlace::Sealed { record, field } = &place else {
                 let routing_key = restored.routing_key(catalog, key, &marker)?;
                 replacements.insert(marker.number, Replacement::Value(json!(routing_key)));
                 continue;
@@ -119,13 +118,12 @@ impl Service {
                     fresh.as_str()
                 }
             };
-            let group = restored.group.as_str();
-            let place = Place { group, record: &sealed_for.record, field: &sealed_for.field };
-            let sealed = self.vault.seal(place, sealed_for.version, text).await;
+            let place = Place { group: restored.group.as_str(), record, field };
+            let sealed = self.vault.seal(place, marker.version, text).await;
             let sealed = sealed.map_err(ServiceError::internal("sealing an imported secret"))?;
             replacements.insert(marker.number, Replacement::Value(json!(sealed)));
         }
-        put_back(record, &replacements);
+        put_back(noun, id, record, &replacements);
         Ok(())
     }
 }
