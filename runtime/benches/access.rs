@@ -11,13 +11,14 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use criterion::Criterion;
 use futures::FutureExt as _;
 use headgate::domain::api_key::{ApiKey, KeyLimits, KeyPermission, KeySecret, PlainApiKey, SecretSlot};
+use headgate::domain::cors::Cors;
 use headgate::domain::digest::ModuleDigest;
 use headgate::domain::flow::{ExecuteTrigger, Flow, Publication};
 use headgate::domain::group::Group;
@@ -114,7 +115,8 @@ impl House {
         let mut house = Self { catalog: ArcSwap::from_pointee(catalog), pepper, limits, clock, requests, next: 0 };
         // The first request of a day waits for its quota.
         for _ in 0..house.requests.len() {
-            let admitted = house.door().admit(&house.call(&house.presented(), &Seen::default())).unwrap();
+            let admitted =
+                house.door().admit(&house.call(&house.presented(), &OnceLock::new(), &Seen::default())).unwrap();
             house.limits.charge(admitted.key(), &house.clock).await.unwrap();
             house.next += 1;
         }
@@ -131,17 +133,27 @@ impl House {
         presented
     }
 
-    fn call<'a>(&'a self, presented: &'a Presented, seen: &'a Seen) -> Call<'a> {
+    fn call<'a>(&'a self, presented: &'a Presented, crossing: &'a OnceLock<Cors>, seen: &'a Seen) -> Call<'a> {
         let target = &self.requests[self.next % self.requests.len()].0;
         let address = Some([203, 0, 113, 7].into());
-        Call { target, presented, method: "POST", profile: None, address, origin: None, crossing, subscribes: false, seen }
+        Call {
+            target,
+            presented,
+            method: "POST",
+            profile: None,
+            address,
+            origin: None,
+            crossing,
+            subscribes: false,
+            seen,
+        }
     }
 
     /// Everything that is decided about a request before its body is read.
     fn request(&mut self, runtime: &Runtime) {
         let _entered = runtime.enter();
         let presented = self.presented();
-        let admitted = self.door().admit(&self.call(&presented, &Seen::default())).unwrap();
+        let admitted = self.door().admit(&self.call(&presented, &OnceLock::new(), &Seen::default())).unwrap();
         let charging = self.limits.charge(admitted.key(), &self.clock);
         let standing = charging.now_or_never().expect("quota is reserved ahead of the requests").unwrap();
         black_box((admitted, standing));
@@ -195,6 +207,7 @@ fn furnish(catalog: &mut Catalog, number: usize) -> RoutingKey {
         description: String::new(),
         latest: 1,
         published: [(Environment::production(), publication)].into(),
+        history: [].into(),
         slots: [].into(),
         execute: ExecuteTrigger {
             id: TriggerId::from_random(&id).unwrap(),
@@ -210,6 +223,7 @@ fn furnish(catalog: &mut Catalog, number: usize) -> RoutingKey {
         flow: flow.id.clone(),
         description: String::new(),
         routing_key: routing_key.clone(),
+        path: None,
         settings,
         created,
     };

@@ -482,7 +482,14 @@ async fn another_groups_things_look_like_things_that_do_not_exist() {
     let of_the_server = |word: &str| {
         matches!(
             word,
-            "group" | "slot" | "version" | "sample" | "stranger" | "server_alert" | "server_registration" | "server_connector"
+            "group"
+                | "slot"
+                | "version"
+                | "sample"
+                | "stranger"
+                | "server_alert"
+                | "server_registration"
+                | "server_connector"
         )
     };
     let foreign = acme.into_iter().filter(|(word, _)| !of_the_server(word)).chain(names);
