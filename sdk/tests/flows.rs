@@ -1,5 +1,7 @@
 //! Flows, from the raw event to the complete answer.
 
+#![expect(unexpected_cfgs, reason = "the SDK itself has no feature `component`")]
+
 use headgate_sdk::prelude::*;
 use headgate_sdk::testing::{Host, fire};
 use serde_json::{Value, json};
@@ -110,18 +112,18 @@ mod shop {
     use headgate_sdk::prelude::*;
 
     #[derive(Serialize, Deserialize, JsonSchema)]
-    pub struct GetOrder {
-        pub number: String,
+    pub(crate) struct GetOrder {
+        pub(crate) number: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub currency: Option<String>,
+        pub(crate) currency: Option<String>,
     }
 
     #[derive(Serialize, Deserialize, JsonSchema)]
-    pub struct Order {
-        pub total: f64,
+    pub(crate) struct Order {
+        pub(crate) total: f64,
     }
 
-    pub struct Shop;
+    pub(crate) struct Shop;
 
     #[headgate_sdk::connector]
     impl Shop {
