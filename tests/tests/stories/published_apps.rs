@@ -191,3 +191,15 @@ async fn an_app_that_cannot_work_is_refused_with_what_to_do() {
     let shown = app.get("/groups/acme/apps").await;
     assert_eq!(shown.as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_app_goes_with_its_flow() {
+    let (app, key) = server().await;
+    offer(&app, json!({})).await;
+    let delete = |more: &str| app.manage(Method::DELETE, &format!("/groups/acme/flows/mirror{more}"));
+    let (status, _, message) = Answer::to(delete("")).await.problem();
+    assert!(status == 409 && message.contains("1 apps"), "{message}");
+    assert!(Answer::to(delete("?force=true")).await.status < 300);
+    assert_eq!(app.get("/groups/acme/apps").await, json!([]));
+    assert_eq!(execute(&app, "order-entry", &key, GOOD).await.status, 404);
+}

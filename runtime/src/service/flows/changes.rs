@@ -52,7 +52,7 @@ impl Service {
         Ok(flow)
     }
 
-    /// Deletes a flow with its triggers and versions. One that is published or has triggers is deleted only by `force`.
+    /// Deletes a flow with its triggers, apps and versions. One that is published or has some of them is deleted only by `force`.
     ///
     /// Runs that are queued for it end as `flow_deleted`; its history of runs stays.
     pub async fn delete_flow(
@@ -69,18 +69,23 @@ impl Service {
         let mut edit = self.edit(actor, group, Action::DeleteFlow).await?;
         let flow = find(edit.catalog(), group, found.id.as_str())?;
         let triggers: Vec<_> = edit.catalog().triggers_of(&flow.id).cloned().collect();
-        if !force && !(flow.published.is_empty() && triggers.is_empty()) {
+        let apps: Vec<_> = edit.catalog().apps_of(group).filter(|app| app.flow == flow.id).cloned().collect();
+        if !force && !(flow.published.is_empty() && triggers.is_empty() && apps.is_empty()) {
             let places: Vec<_> = flow.published.keys().map(ToString::to_string).collect();
             let published = if places.is_empty() { "nowhere".to_owned() } else { format!("in {}", places.join(", ")) };
             let message = format!(
-                "\"{0}\" is published {published} and has {1} triggers. To delete all of it: headgate flows delete {0} --force",
+                "\"{0}\" is published {published} and has {1} triggers and {2} apps. To delete all of it: headgate flows delete {0} --force",
                 flow.name,
-                triggers.len()
+                triggers.len(),
+                apps.len()
             );
             return Err(ServiceError::Conflict(message));
         }
         for trigger in triggers {
             edit.remove(&Record::Trigger(trigger));
+        }
+        for app in apps {
+            edit.remove(&Record::PublishedApp(app));
         }
         // Nothing is added to them meanwhile: that would be another edit.
         for prefix in [version_prefix(&flow), manifest_prefix(&flow), history_prefix(&flow)] {
