@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,10 +42,8 @@ pub struct Accepted {
 struct Event<'a> {
     headers: Vec<(String, String)>,
     query: Vec<(String, String)>,
-    /// The headers as they were sent, for the body's length.
-    sent: &'a HeaderMap,
-    /// Path and query as they were sent.
-    uri: &'a Uri,
+    /// The request as it was sent, for the body's length and for signatures of its URL.
+    sent: &'a Parts,
     body: Body,
 }
 
@@ -86,7 +84,7 @@ async fn let_in(api: &ApiState, parts: &Parts, body: Body, crossing: &OnceLock<C
     };
     let admitted = api.service.admit(&call).await;
     let mut admitted = admitted.inspect_err(|error| api.service.note_refused(error, presented.id(), call.address))?;
-    let event = Event { headers, query, sent: &parts.headers, uri: &parts.uri, body };
+    let event = Event { headers, query, sent: parts, body };
     let answer = answer(api, &mut admitted, &call, event).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if let Some(standing) = admitted.standing() {
@@ -102,11 +100,11 @@ async fn answer(
     call: &Call<'_>,
     event: Event<'_>,
 ) -> Result<Response, Problem> {
-    let body = read_body(event.sent, event.body, admitted.max_body(&api.service), BODY_TIMEOUT).await?;
+    let body = read_body(&event.sent.headers, event.body, admitted.max_body(&api.service), BODY_TIMEOUT).await?;
     call.seen.received(body.len() as u64);
     api.service.confirm(admitted, call)?;
     let (query, headers) = (event.query, event.headers);
-    let url = admitted.signs_url().then(|| called(&api.public_url, event.uri));
+    let url = admitted.signs_url().then(|| called(api, event.sent));
     // Below a routing key there is nothing; below a group's root there is the whole template.
     let path = match call.target {
         Target::Path { path, .. } => path.clone(),
@@ -138,10 +136,14 @@ async fn answer(
     Ok(response)
 }
 
-/// The URL as its caller wrote it, keys and all.
-fn called(public_url: &str, uri: &Uri) -> SecretString {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    SecretString::from(format!("{public_url}{target}"))
+/// The URL as its caller wrote it, keys and all: below the server's own, or at a group's host name.
+fn called(api: &ApiState, sent: &Parts) -> SecretString {
+    let target = sent.uri.path_and_query().map_or("/", |target| target.as_str());
+    let group = address::host(sent).and_then(|host| api.service.group_at(host));
+    match group {
+        Some(group) => SecretString::from(format!("{}{target}", api.service.root_of(&group))),
+        None => SecretString::from(format!("{}{target}", api.public_url)),
+    }
 }
 
 fn run_header(run: Uuid) -> HeaderValue {

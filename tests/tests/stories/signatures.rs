@@ -204,6 +204,25 @@ async fn hubspot_signs_the_url_it_called_wherever_the_key_is() {
 }
 
 #[tokio::test]
+async fn hubspot_signs_the_groups_own_host_name() {
+    let server = Server::start().await;
+    let host = server.app.manage(Method::PATCH, "/groups/acme").json(&json!({"host": "hooks.acme.example"}));
+    assert_eq!(Answer::to(host).await.status, 200);
+    let signature = json!({"scheme": "hubspot", "secret": SECRET});
+    let settings = json!({"path": {"template": "deals/{id}"}, "key_in_query": true, "signature": signature});
+    server.app.trigger("mirror", settings).await;
+    let target = format!("/deals/7?api_key={}", server.key.secret);
+    let send = async |signed: &str| {
+        let headers = hubspot(&Letter { secret: SECRET, time: server.now(), url: signed });
+        let request = server.app.client().post(format!("{}{target}", server.app.url())).body(BODY);
+        let request = request.header("host", "hooks.acme.example");
+        Answer::to(headers.iter().fold(request, |request, (name, value)| request.header(*name, value))).await
+    };
+    assert_eq!(send(&format!("http://hooks.acme.example{target}")).await.status, 200);
+    refused(&send(&format!("{}{target}", server.app.url())).await);
+}
+
+#[tokio::test]
 async fn a_signature_is_good_for_the_triggers_window() {
     let server = Server::start().await;
     let trigger = server.trigger(json!({"scheme": "slack", "secret": SECRET})).await;
