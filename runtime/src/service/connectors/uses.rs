@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use headgate_manifest::Manifest;
 
+use crate::domain::app_trigger::AppTrigger;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::connector::upgrade::{Break, Consequences, FlowUse, TriggerUse, Users, capitalized};
@@ -73,7 +74,8 @@ impl Service {
             self.flow_uses(catalog, &flow, connector, &mut flows).await?;
         }
         let of_many_groups = connector.group.is_none();
-        Ok(ConnectorUsers { connections, flows, triggers: Vec::new(), of_many_groups })
+        let triggers = polls(catalog, connector).collect();
+        Ok(ConnectorUsers { connections, flows, triggers, of_many_groups })
     }
 
     /// The published versions of a flow that use a connector.
@@ -113,6 +115,20 @@ fn concerns(catalog: &Catalog, connector: &Connector, group: &GroupId) -> bool {
         Some(own) => own == group,
         None => catalog.installed(Some(group), &connector.name).is_none(),
     }
+}
+
+/// The app triggers that are polled through a connector.
+fn polls(catalog: &Catalog, connector: &Connector) -> impl Iterator<Item = TriggerUse> {
+    let of_connector = |trigger: &&Arc<AppTrigger>| {
+        let connection = catalog.connections.get(&trigger.connection);
+        connection.is_some_and(|connection| {
+            connection.connector == connector.name && concerns(catalog, connector, &connection.group)
+        })
+    };
+    catalog.app_triggers.values().filter(of_connector).map(|trigger| TriggerUse {
+        what: format!("the app trigger {} of the group {}", trigger.id, trigger.group),
+        trigger: trigger.trigger.clone(),
+    })
 }
 
 fn connections_of<'a>(catalog: &'a Catalog, connector: &'a Connector) -> impl Iterator<Item = &'a Arc<Connection>> {

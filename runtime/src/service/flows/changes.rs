@@ -1,15 +1,23 @@
 //! Changing a flow's name and notes, and deleting it.
 
+use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::app_trigger::AppTrigger;
 use crate::domain::flow::Flow;
 use crate::domain::id::{GroupId, Name};
 use crate::domain::permission::Action;
+use crate::domain::published_app::PublishedApp;
+use crate::domain::schedule::Schedule;
+use crate::domain::trigger::Trigger;
 use crate::service::access::Actor;
+use crate::service::catalog::Catalog;
+use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::flows::{find, history_prefix, manifest_prefix, version_prefix};
 use crate::service::record::Record;
-use crate::service::{Service, check_description};
+use crate::service::samples::samples_prefix;
+use crate::service::{Service, app_triggers, check_description, schedules};
 
 /// Records read at a time.
 const PAGE: usize = 1000;
@@ -52,7 +60,8 @@ impl Service {
         Ok(flow)
     }
 
-    /// Deletes a flow with its triggers, apps and versions. One that is published or has some of them is deleted only by `force`.
+    /// Deletes a flow with all that fires it, its versions and samples. One that is published or fired by something is
+    /// deleted only by `force`.
     ///
     /// Runs that are queued for it end as `flow_deleted`; its history of runs stays.
     pub async fn delete_flow(
@@ -68,33 +77,29 @@ impl Service {
         }
         let mut edit = self.edit(actor, group, Action::DeleteFlow).await?;
         let flow = find(edit.catalog(), group, found.id.as_str())?;
-        let triggers: Vec<_> = edit.catalog().triggers_of(&flow.id).cloned().collect();
-        let apps: Vec<_> = edit.catalog().apps_of(group).filter(|app| app.flow == flow.id).cloned().collect();
-        if !force && !(flow.published.is_empty() && triggers.is_empty() && apps.is_empty()) {
+        let fired = FiredBy::of(edit.catalog(), &flow);
+        if !force && !(flow.published.is_empty() && fired.is_empty()) {
             let places: Vec<_> = flow.published.keys().map(ToString::to_string).collect();
             let published = if places.is_empty() { "nowhere".to_owned() } else { format!("in {}", places.join(", ")) };
             let message = format!(
-                "\"{0}\" is published {published} and has {1} triggers and {2} apps. To delete all of it: headgate flows delete {0} --force",
-                flow.name,
-                triggers.len(),
-                apps.len()
+                "\"{0}\" is published {published} and has {fired}. To delete all of it: headgate flows delete {0} --force",
+                flow.name
             );
             return Err(ServiceError::Conflict(message));
         }
-        for trigger in triggers {
-            edit.remove(&Record::Trigger(trigger));
-        }
-        for app in apps {
-            edit.remove(&Record::PublishedApp(app));
-        }
+        let triggers: Vec<_> = fired.triggers.iter().map(|trigger| trigger.id.clone()).collect();
+        fired.remove(&mut edit);
         // Nothing is added to them meanwhile: that would be another edit.
-        for prefix in [version_prefix(&flow), manifest_prefix(&flow), history_prefix(&flow)] {
+        for prefix in [version_prefix(&flow), manifest_prefix(&flow), history_prefix(&flow), samples_prefix(&flow)] {
             for key in self.keys_below(&prefix)? {
                 edit.remove_beside(&key);
             }
         }
         edit.remove(&Record::Flow(flow.clone()));
         edit.save().await?;
+        for trigger in triggers.into_iter().chain([flow.execute.id.clone()]) {
+            self.background.spawn(self.clone().forget_trigger(group.clone(), trigger));
+        }
         self.settle_on_shelf(flow.published.values().map(|publication| publication.digest));
         Ok(())
     }
@@ -109,5 +114,51 @@ impl Service {
             }
             keys.extend(page.into_iter().map(|(key, _)| key));
         }
+    }
+}
+
+/// All that fires a flow.
+struct FiredBy {
+    triggers: Vec<Arc<Trigger>>,
+    schedules: Vec<Arc<Schedule>>,
+    app_triggers: Vec<Arc<AppTrigger>>,
+    apps: Vec<Arc<PublishedApp>>,
+}
+
+impl FiredBy {
+    fn of(catalog: &Catalog, flow: &Flow) -> Self {
+        Self {
+            triggers: catalog.triggers_of(&flow.id).cloned().collect(),
+            schedules: catalog.schedules_of(&flow.id),
+            app_triggers: catalog.app_triggers_of(&flow.id),
+            apps: catalog.apps_of(&flow.group).filter(|app| app.flow == flow.id).cloned().collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.triggers.is_empty() && self.schedules.is_empty() && self.app_triggers.is_empty() && self.apps.is_empty()
+    }
+
+    fn remove(self, edit: &mut Edit) {
+        for trigger in self.triggers {
+            edit.remove(&Record::Trigger(trigger));
+        }
+        for schedule in self.schedules {
+            schedules::remove(edit, schedule);
+        }
+        for trigger in self.app_triggers {
+            app_triggers::remove(edit, trigger);
+        }
+        for app in self.apps {
+            edit.remove(&Record::PublishedApp(app));
+        }
+    }
+}
+
+impl fmt::Display for FiredBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (triggers, schedules) = (self.triggers.len(), self.schedules.len());
+        let (app_triggers, apps) = (self.app_triggers.len(), self.apps.len());
+        write!(f, "{triggers} triggers, {schedules} schedules, {app_triggers} app triggers and {apps} apps")
     }
 }
