@@ -158,6 +158,18 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(alerts::acknowledge))
         .routes(routes!(alerts::list_server))
         .routes(routes!(alerts::acknowledge_server))
+        .merge(firing())
+}
+
+/// What fires by itself.
+fn firing() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::get, schedules::update, schedules::delete))
+        .routes(routes!(schedules::fire))
+        .routes(routes!(app_triggers::list, app_triggers::create))
+        .routes(routes!(app_triggers::get, app_triggers::update, app_triggers::delete))
+        .routes(routes!(app_triggers::poll))
 }
 
 fn flow_routes() -> OpenApiRouter<ApiState> {
