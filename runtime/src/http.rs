@@ -79,6 +79,28 @@ impl Modify for BearerToken {
 
 fn management() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(Document::openapi())
+        .merge(people())
+        .merge(app_routes())
+        .merge(flow_routes())
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::list_server))
+        .routes(routes!(audit::verify))
+        .routes(routes!(doctor::examine))
+        .routes(routes!(export::export))
+        .routes(routes!(export::import))
+        .routes(routes!(secrets::show))
+        .routes(routes!(secrets::rotate))
+        .routes(routes!(usage::of_group))
+        .routes(routes!(usage::of_key))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::list_server))
+        .routes(routes!(alerts::acknowledge_server))
+}
+
+/// Groups, the people in them, and keys.
+fn people() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(groups::list, groups::create))
         .routes(routes!(groups::get, groups::update))
         .routes(routes!(members::list, members::add))
@@ -104,9 +126,11 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(api_keys::enable))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(api_keys::investigate))
-        .routes(routes!(audit::list))
-        .routes(routes!(audit::list_server))
-        .routes(routes!(audit::verify))
+}
+
+/// Connectors, and connections to the apps behind them.
+fn app_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(connectors::list, connectors::install))
         .routes(routes!(connectors::get, connectors::remove))
         .routes(routes!(connectors::list_versions))
@@ -130,7 +154,11 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(connections::test))
         .routes(routes!(connections::disconnect))
         .routes(routes!(connections::accept_upgrade))
-        .merge(flow_routes())
+}
+
+/// Flows, what fires them, and their runs.
+fn flow_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
         .routes(routes!(triggers::list, triggers::create))
         .routes(routes!(triggers::get, triggers::update, triggers::delete))
         .routes(routes!(triggers::renew_routing_key))
@@ -147,33 +175,6 @@ fn management() -> OpenApiRouter<ApiState> {
         .routes(routes!(samples::save, samples::delete))
         .routes(routes!(runs::list))
         .routes(routes!(runs::get))
-        .routes(routes!(doctor::examine))
-        .routes(routes!(export::export))
-        .routes(routes!(export::import))
-        .routes(routes!(secrets::show))
-        .routes(routes!(secrets::rotate))
-        .routes(routes!(usage::of_group))
-        .routes(routes!(usage::of_key))
-        .routes(routes!(alerts::list))
-        .routes(routes!(alerts::acknowledge))
-        .routes(routes!(alerts::list_server))
-        .routes(routes!(alerts::acknowledge_server))
-        .merge(firing())
-}
-
-/// What fires by itself.
-fn firing() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(schedules::list, schedules::create))
-        .routes(routes!(schedules::get, schedules::update, schedules::delete))
-        .routes(routes!(schedules::fire))
-        .routes(routes!(app_triggers::list, app_triggers::create))
-        .routes(routes!(app_triggers::get, app_triggers::update, app_triggers::delete))
-        .routes(routes!(app_triggers::poll))
-}
-
-fn flow_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
         .routes(routes!(flows::list, flows::create))
         .routes(routes!(flows::get, flows::update, flows::delete))
         .routes(routes!(flows::versions::list_versions, flows::versions::push_version))

@@ -236,7 +236,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
         (&terminal, "flows list", 1, "error: no group is named. Name one with --group or HEADGATE_GROUP"),
         (&terminal, "flows show x --group nobody", 1, "error: Group not found"),
         (&terminal, "push Cargo.toml --group acme", 1, "error: Cargo.toml cannot be used: "),
-        (&terminal, "run x --group acme --event {", 1, "error: the event is not JSON"),
+        (&terminal, "run x --group acme --event {", 1, "error: the event is neither JSON nor a file"),
         (&terminal, "serve --listen nowhere", 2, "invalid value 'nowhere'"),
         (&terminal, "dance", 2, "unrecognized subcommand 'dance'"),
         (&at(&url, "hgo_wrong"), "groups list", 1, "error: "),
