@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser as _;
 use headgate::cli::Cli;
@@ -9,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use crate::guests;
+
+/// How long compiling such a component may take. It is seconds of one core, of which many stories have a part each.
+pub const COMPILE: Duration = Duration::from_secs(600);
 
 /// Names the folder with the package that makes components of JavaScript.
 const FOLDER: &str = "COMPONENTIZE_JS";

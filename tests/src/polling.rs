@@ -60,7 +60,8 @@ impl Poller {
     /// A connector that may reach a stand-in, below `path`; `api_url` is set to that.
     pub async fn start(component: &[u8], app: &StandIn, path: &str) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let settings = WasmSettings { flow_instances: 2, connector_instances: 2, ..WasmSettings::default() };
+        let compile = crate::javascript::COMPILE;
+        let settings = WasmSettings { flow_instances: 2, connector_instances: 2, compile, ..WasmSettings::default() };
         let exempt = app.address.to_string().parse().unwrap();
         let egress = EgressSettings { allow_private: vec![exempt], ..EgressSettings::default() };
         let opened = ModuleCache::open(cache.path(), [7; 32]).unwrap();

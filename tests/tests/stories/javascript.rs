@@ -38,6 +38,7 @@ impl Site {
         let app = TestApp::with(|settings| {
             settings.egress.allow_private = exempt.into_iter().collect();
             settings.wasm.cpu = Duration::from_secs(3);
+            settings.wasm.compile = javascript::COMPILE;
         })
         .await;
         app.post("/groups/acme/flows", json!({"name": "js"})).await;
