@@ -270,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_design_is_understood() {
-        for line in [
+    fn what_stands_in_the_design_of_people_and_connections_is_understood() {
+        understands(&[
             "headgate serve --setup-token --print-settings --listen 127.0.0.1:0",
             "headgate demo --once",
             "headgate new flow my-flow --path /tmp/x",
@@ -315,6 +315,14 @@ mod tests {
             "headgate app-registrations show ours",
             "headgate app-registrations delete app_0123456789abcdefghij",
             "headgate connections bind my-flow crm x --env test",
+            "headgate push . --flow my-flow --note first",
+            "headgate groups update acme --add-environment staging --runs-per-month 1000 --alerts-to https://x.example/a --new-alert-secret",
+        ]);
+    }
+
+    #[test]
+    fn what_stands_in_the_design_of_flows_is_understood() {
+        understands(&[
             "headgate triggers create my-flow --key erp --methods GET,POST --respond async --timeout 5s --key-in-query --key-in-path --github-secret env:S",
             "headgate triggers update my-flow trg_aaaaaaaaaaaaaaaaaaaa --every-key --respond sync --no-signature",
             "headgate schedules create my-flow @daily --time-zone Europe/Berlin --jitter 60 --overlap queue --catch-up last --event {\"a\":1}",
@@ -326,7 +334,6 @@ mod tests {
             "headgate triggers routing-key my-flow trg_aaaaaaaaaaaaaaaaaaaa",
             "headgate apps create order-entry --flow orders --title Orders --schema @s.json --sample {} --respond async",
             "headgate apps update order-entry --slug orders --no-schema",
-            "headgate push . --flow my-flow --note first",
             "headgate publish my-flow --version 2 --env test",
             "headgate promote my-flow test production",
             "headgate rollback my-flow --to 2 --env test",
@@ -351,8 +358,11 @@ mod tests {
             "headgate doctor --data-dir /var/lib/headgate --json",
             "headgate alerts list --state open",
             "headgate alerts acknowledge alr_0123456789abcdefghij --note seen",
-            "headgate groups update acme --add-environment staging --runs-per-month 1000 --alerts-to https://x.example/a --new-alert-secret",
-        ] {
+        ]);
+    }
+
+    fn understands(lines: &[&str]) {
+        for line in lines {
             if let Err(error) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");
             }

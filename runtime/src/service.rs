@@ -302,18 +302,23 @@ impl Service {
         service.recover_runs().await?;
         service.resume_rotation()?;
         let setup_token = service.prepare_set_up().await?;
-        tokio::spawn(keep_history_short(service.clone()));
-        tokio::spawn(keep_logins(service.clone()));
-        tokio::spawn(service.clone().keep_shelf_tidy());
-        tokio::spawn(service.limits.clone().tend(service.clock.clone(), service.stopping.clone()));
-        service.background.spawn(service.clone().keep_usage_written());
-        service.background.spawn(service.clone().keep_idempotency_short());
-        service.background.spawn(service.clone().keep_watch());
-        service.background.spawn(service.clone().keep_delivering());
-        service.background.spawn(service.clone().keep_watch_of_modules());
-        service.background.spawn(service.clone().keep_schedules());
-        service.background.spawn(service.clone().keep_polling());
+        service.spawn_background();
         Ok(Started { service, setup_token })
+    }
+
+    /// Begins what goes on beside requests.
+    fn spawn_background(self: &Arc<Self>) {
+        tokio::spawn(keep_history_short(self.clone()));
+        tokio::spawn(keep_logins(self.clone()));
+        tokio::spawn(self.clone().keep_shelf_tidy());
+        tokio::spawn(self.limits.clone().tend(self.clock.clone(), self.stopping.clone()));
+        self.background.spawn(self.clone().keep_usage_written());
+        self.background.spawn(self.clone().keep_idempotency_short());
+        self.background.spawn(self.clone().keep_watch());
+        self.background.spawn(self.clone().keep_delivering());
+        self.background.spawn(self.clone().keep_watch_of_modules());
+        self.background.spawn(self.clone().keep_schedules());
+        self.background.spawn(self.clone().keep_polling());
     }
 
     /// The present snapshot of all configuration.

@@ -14,6 +14,7 @@ use crate::domain::input_schema::InputError;
 use crate::domain::permission::Denial;
 use crate::domain::run::Failure;
 use crate::http::limits;
+use crate::service::connections::Unusable;
 use crate::service::error::ServiceError;
 use crate::service::flows::{Missing, NotPublishable};
 use crate::service::idempotency::IdempotencyError;
@@ -170,6 +171,29 @@ fn repeated(error: &IdempotencyError, message: String) -> Problem {
     }
 }
 
+fn unusable_connection(unusable: &Unusable, message: String) -> Problem {
+    let mut problem = Problem::new(StatusCode::FAILED_DEPENDENCY, "connection_broken", message);
+    problem.body.details = Some(json!({
+        "slot": unusable.slot,
+        "connection": unusable.connection.id,
+        "name": unusable.connection.name,
+        "cause": unusable.cause,
+        "remedy": unusable.remedy,
+    }));
+    problem
+}
+
+/// The status for a run that failed.
+fn status_of(failure: &Failure, timed_out: bool, refused: bool) -> StatusCode {
+    match failure.code.as_str() {
+        _ if timed_out => StatusCode::GATEWAY_TIMEOUT,
+        // Somebody has to mend the flow's connections.
+        "slot_unbound" if refused => StatusCode::CONFLICT,
+        "connection_broken" if refused => StatusCode::FAILED_DEPENDENCY,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
 fn not_publishable(not: &NotPublishable) -> Problem {
     let mut problem = Problem::new(StatusCode::CONFLICT, "not_publishable", not.to_string());
     let missing = not.missing.iter().map(|Missing { slot, method, cause, remedy }| {
@@ -222,17 +246,7 @@ impl From<ServiceError> for Problem {
             ServiceError::AllowanceSpent { retry_after, .. } => {
                 Self::new(StatusCode::PAYMENT_REQUIRED, "allowance_spent", message).retry_after(retry_after)
             }
-            ServiceError::ConnectionUnusable(unusable) => {
-                let mut problem = Self::new(StatusCode::FAILED_DEPENDENCY, "connection_broken", message);
-                problem.body.details = Some(json!({
-                    "slot": unusable.slot,
-                    "connection": unusable.connection.id,
-                    "name": unusable.connection.name,
-                    "cause": unusable.cause,
-                    "remedy": unusable.remedy,
-                }));
-                problem
-            }
+            ServiceError::ConnectionUnusable(unusable) => unusable_connection(&unusable, message),
             ServiceError::Incompatible(found) => {
                 let mut problem = Self::new(StatusCode::CONFLICT, "connector_incompatible", message);
                 problem.body.details = Some(json!({"breaks": found.breaks, "warnings": found.warnings}));
@@ -240,14 +254,7 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::NotPublishable(not) => not_publishable(&not),
             ServiceError::Flow { run, failure, timed_out, refused } => {
-                let status = match failure.code.as_str() {
-                    _ if timed_out => StatusCode::GATEWAY_TIMEOUT,
-                    // Somebody has to mend the flow's connections.
-                    "slot_unbound" if refused => StatusCode::CONFLICT,
-                    "connection_broken" if refused => StatusCode::FAILED_DEPENDENCY,
-                    _ => StatusCode::BAD_GATEWAY,
-                };
-                Self::new(status, &failure.code, message).of_run(run, failure)
+                Self::new(status_of(&failure, timed_out, refused), &failure.code, message).of_run(run, failure)
             }
             ServiceError::Internal { doing, .. } => {
                 let id = Uuid::now_v7();
