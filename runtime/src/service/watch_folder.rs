@@ -18,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use crate::domain::digest::ModuleDigest;
@@ -217,7 +218,11 @@ impl Service {
 /// Has the system say when something changes in the folder. Without it the folder is only looked through now and then.
 fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let heard = Arc::clone(changed);
-    let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| heard.notify_one());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| may_change(&event.kind)) {
+            heard.notify_one();
+        }
+    });
     let watching = watcher.and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::Recursive)?;
         Ok(watcher)
@@ -225,4 +230,35 @@ fn watch(folder: &Path, changed: &Arc<Notify>) -> Option<RecommendedWatcher> {
     watching
         .inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the system does not say when the watched folder changes; it is looked through now and then"))
         .ok()
+}
+
+/// Whether an event can mean other contents. The server reads the folder itself: were it woken by that, it would look
+/// through it for ever.
+fn may_change(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Access(AccessKind::Close(AccessMode::Write))) || !kind.is_access()
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, ModifyKind, RemoveKind};
+
+    use super::*;
+
+    #[test]
+    fn reading_the_folder_wakes_nobody() {
+        for (kind, is_change) in [
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), false),
+            (EventKind::Access(AccessKind::Read), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), true),
+            (EventKind::Create(CreateKind::File), true),
+            (EventKind::Modify(ModifyKind::Data(DataChange::Any)), true),
+            (EventKind::Remove(RemoveKind::File), true),
+            // Events were lost: anything may have happened.
+            (EventKind::Other, true),
+            (EventKind::Any, true),
+        ] {
+            assert_eq!(may_change(&kind), is_change, "{kind:?}");
+        }
+    }
 }
