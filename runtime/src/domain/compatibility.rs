@@ -6,19 +6,23 @@
 
 mod shapes;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use headgate_manifest::{Method, MethodUse};
 use serde_json::Value;
 
-use self::shapes::{Shape, shapes};
+use self::shapes::{Budget, Shape, shapes};
 
 /// Misfits told at most: whoever has that many to mend asks again.
 const MAX_MISFITS: usize = 20;
 /// Schemas nested deeper than this are not compared: recursive ones end where they began, long before.
 const MAX_DEPTH: usize = 64;
-/// Pairs of cases compared at most. They come from guests, and alternatives within alternatives multiply.
-const MAX_STEPS: usize = 5000;
+/// The longest path that is told, in bytes: names come from guests, and are repeated in the paths of all that is within.
+const MAX_PATH: usize = 8 << 10;
+/// The work of one comparison: schemas looked at, cases compared, names looked up. Schemas come from guests, and
+/// references and alternatives within each other multiply. What is left when it is spent counts as fitting.
+const MAX_WORK: usize = 100_000;
 
 /// A place where something that is given does not fit what is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,7 @@ pub fn misfits(given: &Value, expected: &Value) -> Vec<Misfit> {
     if given == expected {
         return Vec::new();
     }
-    let mut comparison = Comparison { given, expected, active: Vec::new(), steps: 0 };
+    let mut comparison = Comparison { given, expected, active: Vec::new(), budget: Budget::new(MAX_WORK) };
     let mut found = Vec::new();
     comparison.compare("$", given, expected, &mut found);
     found.truncate(MAX_MISFITS);
@@ -67,20 +71,17 @@ struct Comparison<'a> {
     expected: &'a Value,
     /// The pairs that are being compared: a recursive type comes back to one of them, and fits if all else does.
     active: Vec<(*const Value, *const Value)>,
-    steps: usize,
+    budget: Budget,
 }
 
 impl<'a> Comparison<'a> {
     fn compare(&mut self, path: &str, given: &'a Value, expected: &'a Value, found: &mut Vec<Misfit>) {
         let pair = (std::ptr::from_ref(given), std::ptr::from_ref(expected));
-        if self.active.contains(&pair) || self.active.len() > MAX_DEPTH || self.steps > MAX_STEPS {
+        if self.active.contains(&pair) || self.active.len() > MAX_DEPTH || path.len() > MAX_PATH {
             return;
         }
-        let (Some(givens), Some(expecteds)) = (shapes(given, self.given), shapes(expected, self.expected)) else {
-            return;
-        };
+        let Some((givens, expecteds)) = self.cases(given, expected) else { return };
         self.active.push(pair);
-        let givens = givens.iter().flat_map(Shape::split);
         for given in givens {
             let misfits = expecteds.iter().map(|expected| {
                 let mut misfits = Vec::new();
@@ -98,12 +99,31 @@ impl<'a> Comparison<'a> {
         self.active.pop();
     }
 
+    /// The cases of both; nothing where one of them is not understood, or they are too much work.
+    fn cases(&mut self, given: &'a Value, expected: &'a Value) -> Option<(Vec<Shape<'a>>, Vec<Shape<'a>>)> {
+        self.budget.spend(1)?;
+        let givens = shapes(given, self.given, &mut self.budget)?;
+        let expecteds = shapes(expected, self.expected, &mut self.budget)?;
+        self.budget.spend(givens.iter().map(Shape::weight).sum())?;
+        Some((givens.iter().flat_map(Shape::split).collect(), expecteds))
+    }
+
+    /// Takes what it costs to compare two cases.
+    fn spend_on(&mut self, given: &Shape<'a>, expected: &Shape<'a>) -> Option<()> {
+        let ((given_names, given_parts), (expected_names, expected_parts)) = (given.names(), expected.names());
+        self.budget.spend(1 + given.weight() + expected.weight())?;
+        self.budget.spend((given_names + expected_names).saturating_mul(given_parts + expected_parts) / 2)
+    }
+
     fn compare_shapes(&mut self, path: &str, given: &Shape<'a>, expected: &Shape<'a>, found: &mut Vec<Misfit>) {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
+        if self.spend_on(given, expected).is_none() {
             return;
         }
-        let mut tell = |path: &str, reason: String| found.push(Misfit { path: path.to_owned(), reason });
+        let mut tell = |path: &str, reason: String| {
+            if found.len() < MAX_MISFITS {
+                found.push(Misfit { path: path.to_owned(), reason });
+            }
+        };
         if expected.is_never() {
             return tell(path, "is not expected".to_owned());
         }
@@ -118,7 +138,8 @@ impl<'a> Comparison<'a> {
             let listed = || choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             match given.choices() {
                 Some(values) => {
-                    if let Some(other) = values.iter().find(|value| !choices.contains(value)) {
+                    let choices: HashSet<_> = choices.iter().copied().collect();
+                    if let Some(other) = values.iter().find(|value| !choices.contains(*value)) {
                         return tell(path, format!("may be {other}, and one of {} is expected", listed()));
                     }
                 }
@@ -128,10 +149,11 @@ impl<'a> Comparison<'a> {
                 None => {}
             }
         }
+        let required: HashSet<_> = given.required().collect();
         for name in expected.required() {
             let path = member(path, name);
             match given.property(name) {
-                Some(_) if given.required().any(|required| required == name) => {}
+                Some(_) if required.contains(name) => {}
                 Some(_) => tell(&path, "may be left out, and is required".to_owned()),
                 None if given.is_open_object() => {}
                 None => tell(&path, "is never given, and is required".to_owned()),
@@ -152,7 +174,9 @@ impl<'a> Comparison<'a> {
             match (expected.property(name), expected.additional()) {
                 (Some(expected), _) => self.compare(&path, schema, expected, found),
                 (None, Some(Value::Bool(false))) if *schema != Value::Bool(false) => {
-                    found.push(Misfit { path, reason: "may be given, and is not expected".to_owned() });
+                    if found.len() < MAX_MISFITS {
+                        found.push(Misfit { path, reason: "may be given, and is not expected".to_owned() });
+                    }
                 }
                 (None, Some(expected)) => self.compare(&path, schema, expected, found),
                 (None, None) => {}

@@ -9,6 +9,25 @@ const MAX_SHAPES: usize = 64;
 /// References followed one after the other.
 const MAX_REFERENCES: usize = 32;
 
+/// How many bytes of a reference, or listed values, cost as much as one schema.
+const CHEAP: usize = 16;
+
+/// The work that is left to a comparison.
+#[derive(Debug)]
+pub(super) struct Budget(usize);
+
+impl Budget {
+    pub(super) fn new(work: usize) -> Self {
+        Self(work)
+    }
+
+    /// Takes some of it; nothing once it does not suffice, and from then on.
+    pub(super) fn spend(&mut self, work: usize) -> Option<()> {
+        self.0 = self.0.saturating_sub(work);
+        (self.0 > 0).then_some(())
+    }
+}
+
 /// One case of a schema: all of these hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shape<'a> {
@@ -78,50 +97,64 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The cases of a schema; nothing where it is not understood, or says nothing.
-pub(super) fn shapes<'a>(schema: &'a Value, root: &'a Value) -> Option<Vec<Shape<'a>>> {
-    let shapes = expand(schema, root, MAX_REFERENCES)?;
+/// The cases of a schema; nothing where it is not understood, says nothing, or is too much work.
+pub(super) fn shapes<'a>(schema: &'a Value, root: &'a Value, budget: &mut Budget) -> Option<Vec<Shape<'a>>> {
+    let shapes = Expansion { root, budget }.expand(schema, MAX_REFERENCES)?;
     let says_something = |shape: &Shape<'_>| shape.never || !shape.parts.is_empty();
     shapes.iter().all(says_something).then_some(shapes)
 }
 
-fn expand<'a>(schema: &'a Value, root: &'a Value, references: usize) -> Option<Vec<Shape<'a>>> {
-    let map = match schema {
-        Value::Object(map) => map,
-        Value::Bool(false) => return Some(vec![Shape { never: true, ..Shape::default() }]),
-        _ => return Some(vec![Shape::default()]),
-    };
-    let mut cases =
-        vec![if map.is_empty() { Shape::default() } else { Shape { parts: vec![map], ..Shape::default() } }];
-    if let Some(reference) = map.get("$ref") {
-        let target = root.pointer(reference.as_str()?.strip_prefix('#')?)?;
-        cases = both(&cases, &expand(target, root, references.checked_sub(1)?)?)?;
-    }
-    for part in map.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-        cases = both(&cases, &expand(part, root, references.checked_sub(1)?)?)?;
-    }
-    for word in ["anyOf", "oneOf"] {
-        let Some(alternatives) = map.get(word).and_then(Value::as_array) else { continue };
-        let mut either = Vec::new();
-        for alternative in alternatives {
-            either.extend(expand(alternative, root, references.checked_sub(1)?)?);
-        }
-        cases = both(&cases, &either)?;
-    }
-    Some(cases)
+struct Expansion<'a, 'b> {
+    root: &'a Value,
+    budget: &'b mut Budget,
 }
 
-/// Each case of the one with each of the other.
-fn both<'a>(some: &[Shape<'a>], others: &[Shape<'a>]) -> Option<Vec<Shape<'a>>> {
-    if some.len() * others.len() > MAX_SHAPES {
-        return None;
+impl<'a> Expansion<'a, '_> {
+    fn expand(&mut self, schema: &'a Value, references: usize) -> Option<Vec<Shape<'a>>> {
+        self.budget.spend(1)?;
+        let map = match schema {
+            Value::Object(map) => map,
+            Value::Bool(false) => return Some(vec![Shape { never: true, ..Shape::default() }]),
+            _ => return Some(vec![Shape::default()]),
+        };
+        let mut cases =
+            vec![if map.is_empty() { Shape::default() } else { Shape { parts: vec![map], ..Shape::default() } }];
+        if let Some(reference) = map.get("$ref") {
+            let reference = reference.as_str()?;
+            self.budget.spend(reference.len() / CHEAP)?;
+            let target = self.root.pointer(reference.strip_prefix('#')?)?;
+            let target = self.expand(target, references.checked_sub(1)?)?;
+            cases = self.both(&cases, &target)?;
+        }
+        for part in map.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+            let part = self.expand(part, references.checked_sub(1)?)?;
+            cases = self.both(&cases, &part)?;
+        }
+        for word in ["anyOf", "oneOf"] {
+            let Some(alternatives) = map.get(word).and_then(Value::as_array) else { continue };
+            let mut either = Vec::new();
+            for alternative in alternatives {
+                either.extend(self.expand(alternative, references.checked_sub(1)?)?);
+            }
+            cases = self.both(&cases, &either)?;
+        }
+        Some(cases)
     }
-    let join = |a: &Shape<'a>, b: &Shape<'a>| Shape {
-        parts: a.parts.iter().chain(&b.parts).copied().collect(),
-        never: a.never || b.never,
-        ..Shape::default()
-    };
-    Some(some.iter().flat_map(|a| others.iter().map(move |b| join(a, b))).collect())
+
+    /// Each case of the one with each of the other.
+    fn both(&mut self, some: &[Shape<'a>], others: &[Shape<'a>]) -> Option<Vec<Shape<'a>>> {
+        if some.len() * others.len() > MAX_SHAPES {
+            return None;
+        }
+        let parts = |shapes: &[Shape<'a>]| shapes.iter().map(|shape| shape.parts.len()).sum::<usize>();
+        self.budget.spend((parts(some) * others.len() + parts(others) * some.len()) / CHEAP)?;
+        let join = |a: &Shape<'a>, b: &Shape<'a>| Shape {
+            parts: a.parts.iter().chain(&b.parts).copied().collect(),
+            never: a.never || b.never,
+            ..Shape::default()
+        };
+        Some(some.iter().flat_map(|a| others.iter().map(move |b| join(a, b))).collect())
+    }
 }
 
 impl<'a> Shape<'a> {
@@ -136,6 +169,24 @@ impl<'a> Shape<'a> {
             }
             _ => vec![self.clone()],
         }
+    }
+
+    /// What it costs to look at its kinds and choices.
+    pub(super) fn weight(&self) -> usize {
+        if self.value.is_some() {
+            return 1;
+        }
+        let listed =
+            |part: &Map<String, Value>, word: &str| part.get(word).and_then(Value::as_array).map_or(0, Vec::len);
+        let of_all = self.parts.iter().map(|part| listed(part, "enum") + listed(part, "type"));
+        self.parts.len() + of_all.sum::<usize>() / CHEAP
+    }
+
+    /// What it costs to look up the names it has, and to be looked up in: how many there are, and in how many parts.
+    pub(super) fn names(&self) -> (usize, usize) {
+        let required = |part: &Map<String, Value>| part.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+        let named = |part: &Map<String, Value>| part.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+        (self.objects().map(|part| required(part) + named(part)).sum(), self.parts.len())
     }
 
     /// Whether no value is like this.
@@ -183,7 +234,7 @@ impl<'a> Shape<'a> {
 
     /// What it says of a member.
     pub(super) fn property(&self, name: &str) -> Option<&'a Value> {
-        self.properties().find(|(known, _)| *known == name).map(|(_, schema)| schema)
+        self.objects().find_map(|part| part.get("properties")?.as_object()?.get(name))
     }
 
     /// What it says of members that it does not name.
@@ -232,6 +283,11 @@ fn kinds_of(part: &Map<String, Value>) -> Option<Vec<Kind>> {
     if part.get("nullable") == Some(&Value::Bool(true)) {
         kinds.push(Kind::Null);
     }
-    kinds.dedup();
-    Some(kinds)
+    let mut seen = Vec::with_capacity(Kind::ALL.len());
+    for kind in kinds {
+        if !seen.contains(&kind) {
+            seen.push(kind);
+        }
+    }
+    Some(seen)
 }

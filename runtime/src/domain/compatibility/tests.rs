@@ -175,6 +175,43 @@ fn schemas_that_multiply_end_in_time() {
 }
 
 #[test]
+fn references_that_multiply_end_in_time() {
+    // Each level refers to the next one eight times: 8^15 places, if all were visited.
+    let all_of = |leaf: Value| {
+        let mut levels = serde_json::Map::from_iter([("d15".to_owned(), leaf)]);
+        for level in 0..15 {
+            let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
+            levels.insert(format!("d{level}"), json!({"allOf": vec![next; 8]}));
+        }
+        json!({"$ref": "#/$defs/d0", "$defs": levels})
+    };
+    check(all_of(text()), json!({"type": "integer"}), &[]);
+    check(json!({"type": "integer"}), all_of(text()), &[]);
+    // The budget is one for all members: it is not begun anew at each of them.
+    let bomb = all_of(text());
+    let members = |of: Value| serde_json::Map::from_iter((0..1000).map(|n| (format!("m{n}"), of.clone())));
+    let mut given = of(members(json!({"$ref": "#/$defs/d0"})).into(), json!([]));
+    given["$defs"] = bomb["$defs"].clone();
+    check(given, of(members(json!({"type": "integer"})).into(), json!([])), &[]);
+}
+
+#[test]
+fn schemas_with_many_names_end_in_time() {
+    let wide = |count: usize, kind: &str| {
+        let names = (0..count).map(|n| format!("m{n}"));
+        let members = serde_json::Map::from_iter(names.clone().map(|name| (name, json!({"type": kind}))));
+        of(members.into(), names.collect())
+    };
+    // Beyond the budget nothing is told; what people write stays far below it.
+    check(wide(100_000, "string"), wide(100_000, "integer"), &[]);
+    assert_eq!(misfits(&wide(1000, "string"), &wide(1000, "integer")).len(), MAX_MISFITS);
+    assert_eq!(misfits(&of(json!({}), json!([])), &wide(1000, "integer")).len(), MAX_MISFITS);
+    let choices = |from: usize| json!({"enum": (from..from + 100_000).collect::<Vec<_>>()});
+    let found = misfits(&choices(0), &choices(50_000));
+    assert!(found.len() == 1 && found[0].reason.starts_with("may be 0, and one of 50000, "), "{}", found.len());
+}
+
+#[test]
 fn a_method_is_compared_in_both_directions() {
     let method = |input: Value, output: Value| Method {
         name: "get".into(),
