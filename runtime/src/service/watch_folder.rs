@@ -7,7 +7,11 @@
 //! ```
 //!
 //! A file is taken once it has stood still for a moment, and once for each of its contents. What is refused is told
-//! once. A file that goes away changes nothing.
+//! once, and tried again when the file is written again, even with the same contents; a restart alone tries nothing again.
+//! A file that goes away changes nothing.
+//!
+//! What became of a file is noted after it was taken. A server that is killed in between takes the file again: nothing
+//! else can have been published meanwhile, and the same version is neither pushed nor published twice.
 
 mod files;
 mod target;
@@ -38,8 +42,46 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// A file as it was last seen.
 struct Seen {
     stamp: Stamp,
+    /// Whether it lay there, as it is, when the server started.
+    is_old: bool,
     /// Whether it was taken or refused as it stands.
     is_done: bool,
+}
+
+/// What is noted about the newest contents of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// They were taken: that is not done twice.
+    Taken,
+    /// They were refused: they are tried again when the file is written again.
+    Refused,
+}
+
+impl Noted {
+    /// What marks refused contents, behind their digest.
+    const REFUSED: &[u8] = b"refused";
+
+    /// How it lies in the store.
+    fn record(self, digest: &ModuleDigest) -> Vec<u8> {
+        match self {
+            Self::Taken => digest.as_bytes().to_vec(),
+            Self::Refused => [digest.as_bytes().as_slice(), Self::REFUSED].concat(),
+        }
+    }
+
+    /// What a record says of contents; `None` where it is about others.
+    fn read(record: &[u8], digest: &ModuleDigest) -> Option<Self> {
+        match record.strip_prefix(digest.as_bytes().as_slice())? {
+            [] => Some(Self::Taken),
+            Self::REFUSED => Some(Self::Refused),
+            _ => None,
+        }
+    }
+}
+
+/// Whether it says nothing about a file that it could not be taken: it is tried again soon.
+fn is_passing(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::Overloaded { .. } | ServiceError::Internal { .. })
 }
 
 impl Service {
@@ -49,11 +91,11 @@ impl Service {
         let changed = Arc::new(Notify::new());
         let _watcher = watch(&folder, &changed);
         let mut seen = HashMap::new();
-        let mut was_readable = true;
+        let (mut was_readable, mut is_first) = (true, true);
         while !self.stopping.is_cancelled() {
-            let is_settled = match self.look_through(&folder, &mut seen).await {
+            let is_settled = match self.look_through(&folder, &mut seen, is_first).await {
                 Ok(is_settled) => {
-                    was_readable = true;
+                    (was_readable, is_first) = (true, false);
                     is_settled
                 }
                 Err(error) => {
@@ -76,6 +118,7 @@ impl Service {
         self: &Arc<Self>,
         folder: &Path,
         seen: &mut HashMap<PathBuf, Seen>,
+        is_first: bool,
     ) -> Result<bool, ServiceError> {
         let found = files::list(folder.to_owned()).await?;
         self.forget_gone(&found, seen).await;
@@ -87,12 +130,13 @@ impl Service {
                     if self.stopping.is_cancelled() {
                         return Ok(true);
                     }
-                    let is_done = self.take_file(folder, &path).await;
-                    seen.insert(path, Seen { stamp, is_done });
+                    let is_old = known.is_old;
+                    let is_done = self.take_file(folder, &path, is_old).await;
+                    seen.insert(path, Seen { stamp, is_old, is_done });
                 }
                 _ => {
                     is_settled = false;
-                    seen.insert(path, Seen { stamp, is_done: false });
+                    seen.insert(path, Seen { stamp, is_old: is_first, is_done: false });
                 }
             }
         }
@@ -114,16 +158,20 @@ impl Service {
     }
 
     /// Takes one file; answers whether that is all there is to do until it changes.
-    async fn take_file(self: &Arc<Self>, folder: &Path, path: &Path) -> bool {
+    async fn take_file(self: &Arc<Self>, folder: &Path, path: &Path, is_old: bool) -> bool {
         let (group, file) = (self.group_of(path), path.display().to_string());
-        let error = match self.deploy(folder, path).await {
-            Ok(()) => {
+        let error = match self.deploy(folder, path, is_old).await {
+            Ok(Noted::Taken) => {
                 self.note_taken(group.as_ref(), &file).await;
+                return true;
+            }
+            Ok(Noted::Refused) => {
+                tracing::info!(file, "a file of the watched folder was refused before the server started; it is not tried again until it changes");
                 return true;
             }
             Err(error) => error,
         };
-        if let ServiceError::Overloaded { .. } | ServiceError::Internal { .. } = error {
+        if is_passing(&error) {
             tracing::error!(
                 file,
                 error = &error as &dyn std::error::Error,
@@ -144,7 +192,9 @@ impl Service {
         }
     }
 
-    async fn deploy(self: &Arc<Self>, folder: &Path, path: &Path) -> Result<(), ServiceError> {
+    /// Takes a file, or answers that this was done before. What was refused before is not tried again where the file is
+    /// old: something newer may have been published since.
+    async fn deploy(self: &Arc<Self>, folder: &Path, path: &Path, is_old: bool) -> Result<Noted, ServiceError> {
         let Target { group, module } = Target::parse(path).map_err(ServiceError::Invalid)?;
         if !self.catalog().groups.contains_key(&group) {
             let message = format!(
@@ -156,16 +206,25 @@ impl Service {
         let digest = ModuleDigest::of(&bytes);
         let key = format!("deployed-module/{group}/{}", module.key());
         let known = self.store.get(&key).map_err(ServiceError::internal("reading what was deployed"))?;
-        if known.is_some_and(|known| known.value[..] == digest.as_bytes()[..]) {
-            return Ok(());
+        match known.and_then(|known| Noted::read(&known.value, &digest)) {
+            Some(Noted::Refused) if !is_old => {}
+            Some(noted) => return Ok(noted),
+            None => {}
         }
-        match module {
-            Module::Flow { name, environment } => self.deploy_flow(&group, name, environment, bytes).await?,
-            Module::Connector { name } => self.deploy_connector(&group, &name, bytes).await?,
-        }
+        let taken = match module {
+            Module::Flow { name, environment } => self.deploy_flow(&group, name, environment, bytes).await,
+            Module::Connector { name } => self.deploy_connector(&group, &name, bytes).await,
+        };
+        let noted = match &taken {
+            Ok(()) => Noted::Taken,
+            Err(error) if is_passing(error) => return taken.map(|()| Noted::Taken),
+            Err(_) => Noted::Refused,
+        };
+        let batch = Batch::new().put(key, noted.record(&digest));
+        self.store.commit(batch).await.map_err(ServiceError::internal("noting what was deployed"))?;
+        taken?;
         tracing::info!(file = %path.display(), %digest, "a file of the watched folder was taken");
-        let batch = Batch::new().put(key, digest.as_bytes().to_vec());
-        self.store.commit(batch).await.map(drop).map_err(ServiceError::internal("noting what was deployed"))
+        Ok(Noted::Taken)
     }
 
     /// Pushes a flow's next version, which its newest one stays where it is the same; and publishes it where the path
@@ -191,7 +250,12 @@ impl Service {
         let note = "from the watched folder".to_owned();
         let new = NewVersion { bytes, note, source: None };
         let version = self.push_version(&system, group, flow.id.as_str(), new).await?.version.version;
-        if let Some(environment) = environment {
+        let is_published = |environment: &Environment| {
+            let catalog = self.catalog();
+            let published = catalog.flows.get(&flow.id).and_then(|flow| flow.published.get(environment));
+            published.is_some_and(|published| published.version == version)
+        };
+        if let Some(environment) = environment.filter(|environment| !is_published(environment)) {
             self.publish(&system, group, flow.id.as_str(), Some(version), environment).await?;
         }
         Ok(())
@@ -243,6 +307,19 @@ mod tests {
     use notify::event::{CreateKind, DataChange, ModifyKind, RemoveKind};
 
     use super::*;
+
+    #[test]
+    fn what_is_noted_is_about_the_contents_it_was_noted_for() {
+        let digest = |text: &'static str| ModuleDigest::of(&Bytes::from_static(text.as_bytes()));
+        let (one, other) = (digest("one"), digest("other"));
+        for noted in [Noted::Taken, Noted::Refused] {
+            assert!(Noted::read(&noted.record(&one), &one) == Some(noted));
+            assert!(Noted::read(&noted.record(&one), &other).is_none());
+        }
+        // As earlier servers noted what they took.
+        assert!(Noted::read(one.as_bytes().as_slice(), &one) == Some(Noted::Taken));
+        assert!(Noted::read(b"", &one).is_none());
+    }
 
     #[test]
     fn reading_the_folder_wakes_nobody() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headgate_tests::{TestApp, guests};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -130,6 +131,29 @@ async fn what_was_deployed_is_not_deployed_again_by_a_restart() {
     watched.app.until("/groups/acme/flows", |flows| flows.as_array().is_some_and(|all| all.len() == 2)).await;
     watched.versions(2).await;
     watched.published(1).await;
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_tried_by_a_restart_and_is_when_it_is_written_again() {
+    let mut watched = Watched::start().await;
+    let (file, echo) = ("acme/flows/staging/hello.wasm", guests::component("echo"));
+    watched.write(file, &echo);
+    watched.app.until(ALERTS, |alerts| alerts[0]["kind"] == "module_refused").await;
+    let staging = json!({"environments": ["production", "test", "staging"]});
+    let patched = watched.app.manage(Method::PATCH, "/groups/acme").json(&staging).send().await.unwrap();
+    assert_eq!(patched.status(), 200);
+    watched.app = watched.app.restart().await;
+    // Once a later file was taken, this one was looked at.
+    watched.write("acme/flows/zzz.wasm", &echo);
+    let flows = watched.app.until("/groups/acme/flows", |flows| flows.as_array().is_some_and(|all| !all.is_empty())).await;
+    assert_eq!((flows.as_array().unwrap().len(), &flows[0]["name"]), (1, &json!("zzz")));
+    let alerts = watched.app.get(ALERTS).await;
+    assert_eq!((alerts.as_array().unwrap().len(), &alerts[0]["count"]), (1, &json!(1)), "{alerts}");
+
+    watched.write(file, &echo);
+    let is_published = |flow: &Value| flow["name"] == "hello" && flow["published"]["staging"] == 1;
+    watched.app.until("/groups/acme/flows", |flows| flows.as_array().unwrap().iter().any(is_published)).await;
+    watched.app.until(ALERTS, |alerts| *alerts == json!([])).await;
 }
 
 #[tokio::test]
