@@ -14,7 +14,7 @@ use crate::domain::id::{Environment, GroupId, TriggerId};
 use crate::domain::permission::{Action, Denial, Scope};
 use crate::domain::run::Run;
 use crate::domain::stand_in::example;
-use crate::domain::trigger::{HttpTrigger, Respond};
+use crate::domain::trigger::{HttpSettings, HttpTrigger, Respond};
 use crate::service::Service;
 use crate::service::access::{Actor, Who};
 use crate::service::calls::mock::Mock;
@@ -111,8 +111,15 @@ impl Service {
     ) -> Result<HttpTrigger, ServiceError> {
         let catalog = self.catalog();
         let find = |id: &TriggerId| {
-            let found = catalog.triggers.get(id).filter(|trigger| trigger.flow == flow.id);
-            found.map(|trigger| HttpTrigger::from(&**trigger))
+            if let Some(trigger) = catalog.triggers.get(id).filter(|trigger| trigger.flow == flow.id) {
+                return Some(HttpTrigger::from(&**trigger));
+            }
+            let schedule = catalog.schedules.get(id).map(|schedule| &schedule.flow);
+            let fires = schedule.or_else(|| catalog.app_triggers.get(id).map(|trigger| &trigger.flow));
+            // It has no settings of its own, and lets in no key that could not run the flow anyway.
+            let keys = flow.execute.settings.keys.clone();
+            let settings = Arc::new(HttpSettings { keys, ..HttpSettings::initial() });
+            (fires == Some(&flow.id)).then(|| HttpTrigger { id: id.clone(), settings, ..flow.execute_trigger() })
         };
         match (wanted, recorded.map(|run| &run.trigger)) {
             (Some(id), _) if *id != flow.execute.id => find(id).ok_or(ServiceError::NotFound { what: "Trigger" }),

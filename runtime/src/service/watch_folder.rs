@@ -166,7 +166,10 @@ impl Service {
                 return true;
             }
             Ok(Noted::Refused) => {
-                tracing::info!(file, "a file of the watched folder was refused before the server started; it is not tried again until it changes");
+                tracing::info!(
+                    file,
+                    "a file of the watched folder was refused before the server started; it is not tried again until it changes"
+                );
                 return true;
             }
             Err(error) => error,

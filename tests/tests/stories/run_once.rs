@@ -57,6 +57,24 @@ async fn an_event_pretends_to_come_through_a_trigger() {
 }
 
 #[tokio::test]
+async fn an_event_pretends_to_come_through_a_schedule() {
+    let app = TestApp::start().await;
+    app.publish("mirror", "mirror").await;
+    app.publish("echo", "echo").await;
+    let path = "/groups/acme/flows/mirror/schedules";
+    let schedule = app.post(path, json!({"cron": "@yearly", "event": {"n": 1}})).await["id"].clone();
+    let seen = image(&app, json!({"trigger": schedule, "event": {"n": 22}})).await;
+    assert_eq!((&seen["trigger"], &seen["method"], &seen["size"]), (&schedule, &json!("POST"), &json!(8)));
+    let fired = app.post(&format!("{path}/{}/fire", schedule.as_str().unwrap()), Value::Null).await;
+    let recorded = app.ended(fired["run"].as_str().unwrap()).await["id"].clone();
+    let seen = image(&app, json!({"from_run": recorded})).await;
+    assert_eq!((&seen["trigger"], &seen["size"]), (&schedule, &json!(7)));
+    assert!(named(&seen["headers"], "x-headgate-scheduled-at").is_some(), "{seen}");
+    let of_another = run(&app, "echo", json!({"trigger": schedule})).await;
+    assert_eq!(of_another.problem().2, "Trigger not found");
+}
+
+#[tokio::test]
 async fn a_recorded_event_is_used_again_as_it_was_or_not_at_all() {
     let app = TestApp::start().await;
     app.publish("mirror", "mirror").await;
@@ -114,6 +132,18 @@ async fn a_key_goes_through_no_trigger_that_does_not_accept_it() {
     assert_eq!(ask(json!({"environment": "production"})).await.status, 200);
     let through = ask(json!({"environment": "production", "trigger": trigger.id})).await;
     assert_eq!(through.status, 403, "{through:?}");
+    // Nor through a schedule what it could not run otherwise.
+    let schedule = app.post("/groups/acme/flows/mirror/schedules", json!({"cron": "@yearly"})).await["id"].clone();
+    let by_schedule = json!({"environment": "production", "trigger": schedule});
+    assert_eq!(ask(by_schedule.clone()).await.status, 200);
+    let execute = app.get("/groups/acme/flows/mirror").await["execute_trigger"].as_str().unwrap().to_owned();
+    let keys = async |keys: Value| {
+        let path = format!("/groups/acme/flows/mirror/triggers/{execute}");
+        Answer::to(app.manage(Method::PATCH, &path).json(&json!({"keys": keys}))).await.status
+    };
+    assert_eq!(keys(json!(["shop"])).await, 200);
+    assert_eq!(ask(by_schedule).await.status, 403);
+    assert_eq!(keys(json!(["shop", "runner"])).await, 200);
     app.push("mirror", "mirror").await;
     assert_eq!(ask(json!({"environment": "production", "version": 2})).await.status, 403);
     assert_eq!(ask(json!({"environment": "production", "version": 2, "mock": true})).await.status, 403);

@@ -145,7 +145,8 @@ async fn what_was_refused_is_not_tried_by_a_restart_and_is_when_it_is_written_ag
     watched.app = watched.app.restart().await;
     // Once a later file was taken, this one was looked at.
     watched.write("acme/flows/zzz.wasm", &echo);
-    let flows = watched.app.until("/groups/acme/flows", |flows| flows.as_array().is_some_and(|all| !all.is_empty())).await;
+    let flows =
+        watched.app.until("/groups/acme/flows", |flows| flows.as_array().is_some_and(|all| !all.is_empty())).await;
     assert_eq!((flows.as_array().unwrap().len(), &flows[0]["name"]), (1, &json!("zzz")));
     let alerts = watched.app.get(ALERTS).await;
     assert_eq!((alerts.as_array().unwrap().len(), &alerts[0]["count"]), (1, &json!(1)), "{alerts}");
