@@ -347,7 +347,7 @@ fn installed(catalog: &Catalog, group: Option<&GroupId>, name: &ConnectorName) -
 }
 
 /// Checks what the rest of the house relies on; answers the connector's name.
-fn check_manifest(manifest: &Manifest) -> Result<ConnectorName, ServiceError> {
+pub(super) fn check_manifest(manifest: &Manifest) -> Result<ConnectorName, ServiceError> {
     let refused = |reason: String| ServiceError::Module(format!("The connector's manifest cannot be used: {reason}"));
     let name = manifest.name.parse::<ConnectorName>().map_err(|error| refused(error.to_string()))?;
     let faults = manifest.faults();

@@ -23,6 +23,7 @@ use crate::service::record::Record;
 use crate::service::vault::random;
 
 pub use changes::FlowChange;
+pub(super) use checks::check_manifest;
 pub use checks::{Missing, NotPublishable};
 pub use publish::{MAX_ENTRIES_LISTED, Published};
 pub use versions::{Compared, MAX_LISTED, NewVersion, Pushed, VersionName};

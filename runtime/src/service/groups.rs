@@ -147,7 +147,12 @@ impl Service {
     }
 
     /// A host name is one group's, and none is the server's own.
-    fn check_host(&self, catalog: &Catalog, id: &GroupId, host: Option<&HostName>) -> Result<(), ServiceError> {
+    pub(super) fn check_host(
+        &self,
+        catalog: &Catalog,
+        id: &GroupId,
+        host: Option<&HostName>,
+    ) -> Result<(), ServiceError> {
         let Some(host) = host else { return Ok(()) };
         if self.public_host.as_ref() == Some(host) {
             let message =
@@ -264,6 +269,11 @@ fn checked_environments(
                 let mut flows = catalog.flows.values();
                 let used = flows.find(|flow| flow.group == group.id && flow.published.contains_key(gone))?;
                 Some(format!("the flow \"{}\", which is published there", used.name))
+            })
+            .or_else(|| {
+                let mut schedules = catalog.schedules.values();
+                let used = schedules.find(|schedule| schedule.group == group.id && schedule.environment == *gone)?;
+                Some(format!("the schedule {}", used.id))
             })
             .or_else(|| {
                 let named = |path: &TriggerPath| path.environment.as_ref() == Some(gone);

@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::api_key::{KeySlot, PlainApiKey};
 use crate::domain::archive::{Archive, Contents, Entry, MemberNote, rename};
+use crate::domain::group::HostName;
 use crate::domain::id::{ApiKeyId, GroupId, Name};
 use crate::domain::permission::Action;
 use crate::domain::trigger::RoutingKey;
@@ -207,10 +208,12 @@ impl Service {
             rename(&mut record, &ids);
             place_in(&imported.group, &noun, &mut record);
             self.begin_anew(&noun, &mut record);
-            if let Some(host) = record.get("host").and_then(Value::as_str).filter(|_| noun == "group")
-                && self.is_host_taken(&imported.group, host)?
+            let host = record.get("host").and_then(Value::as_str).filter(|_| noun == "group");
+            // What is no host name is refused with the record.
+            if let Some(Ok(host)) = host.map(str::parse::<HostName>)
+                && self.check_host(edit.catalog(), &imported.group, Some(&host)).is_err()
             {
-                imported.left.push(left::host_is_taken(&imported.group, host));
+                imported.left.push(left::host_is_taken(&imported.group, &host));
                 record["host"] = Value::Null;
             }
             self.restore_secrets(edit.catalog(), &noun, &key, &mut record, &mut restored).await?;

@@ -1,4 +1,4 @@
-//! Modules on their way in: every one that is pushed, installed or watched is checked here, in the same way.
+//! Modules on their way in: every one that is pushed, installed, imported or watched is checked here, in the same way.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::module_signature::{TrustedKey, verify};
 use crate::service::Service;
 use crate::service::error::ServiceError;
+use crate::service::flows::check_manifest;
 use crate::wasm::{AdmittedConnector, AdmittedFlow, LoadError, inspect};
 
 /// Which modules are taken in, and from where. All are settings under `modules`.
@@ -36,7 +37,10 @@ impl Service {
     /// Checks a flow and its signature, compiles it, starts it once and asks what it says about itself. Nothing is kept.
     pub(super) async fn admit_flow(&self, bytes: &Bytes) -> Result<AdmittedFlow, ServiceError> {
         self.check_module_signature(bytes).await?;
-        Ok(self.wasm.admit_flow(bytes).await?)
+        let admitted = self.wasm.admit_flow(bytes).await?;
+        check_manifest(&admitted.manifest)
+            .map_err(|fault| ServiceError::Module(format!("What the flow says of itself cannot be used: {fault}")))?;
+        Ok(admitted)
     }
 
     /// Checks a connector in the same way.

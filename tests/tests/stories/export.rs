@@ -18,6 +18,7 @@ const FLOW: &str = "update-lead-status";
 const TOKEN: &str = "pat-na1-moves-house-81b2c9";
 const SIGNING: &str = "signing-secret-moves-too-5512";
 const CLIENT_SECRET: &str = "client-secret-moves-too-9934";
+const HOST: &str = "hooks.acme.example";
 const PASSPHRASE: &str = "seven lamps under the bridge";
 
 /// A server with a group that has one of each, and the app its flow calls.
@@ -38,7 +39,7 @@ impl House {
     async fn furnished() -> Self {
         let crm = StandIn::crm(TOKEN).await;
         let app = server(&crm).await;
-        let acme = json!({"description": "Orders", "environments": ["production", "test", "staging"], "alert_endpoint": {"url": crm.url()}});
+        let acme = json!({"description": "Orders", "environments": ["production", "test", "staging"], "host": HOST, "alert_endpoint": {"url": crm.url()}});
         let patched = Answer::to(app.manage(Method::PATCH, "/groups/acme").json(&acme)).await;
         assert_eq!(patched.status, 200, "{}", patched.text());
         app.install("hubspot").await;
@@ -52,6 +53,8 @@ impl House {
         let staging = json!({"version": 2, "environment": "staging"});
         app.post("/groups/acme/flows/echo/publish", staging).await;
         let signed = app.trigger("echo", json!({"signature": {"scheme": "github", "secret": SIGNING}})).await;
+        app.post("/groups/acme/flows/echo/schedules", json!({"cron": "@yearly"})).await;
+        app.post("/groups/acme/apps", json!({"slug": "echoes", "flow": "echo", "title": "Echoes"})).await;
         app.install("consent-connector").await;
         let own = json!({"name": "own", "connector": "consent", "client_id": "headgate", "client_secret": CLIENT_SECRET, "token_hosts": ["app.example"]});
         let registration = app.post("/groups/acme/app-registrations", own).await["id"].clone();
@@ -118,7 +121,7 @@ async fn face(app: &TestApp, group: &str) -> Value {
         face[part] = app.get(&format!("/groups/{group}/{part}")).await;
     }
     let settings = app.get(&format!("/groups/{group}")).await;
-    for part in ["description", "environments"] {
+    for part in ["description", "environments", "host"] {
         face[part] = settings[part].clone();
     }
     serde_json::from_str(&face.to_string().replace(&app.url(), "https://here.example")).unwrap()
@@ -231,6 +234,9 @@ async fn beside_the_original_a_group_gets_ids_and_urls_of_its_own() {
     let twin = house.app.get(&format!("/groups/twin/flows/{FLOW}")).await;
     assert_eq!(imported["renamed"][&flow], twin["id"]);
     assert_ne!(twin["id"], flow.as_str());
+    assert!(left(&imported).contains(&("group".to_owned(), "twin".to_owned())), "its host name is taken: {imported}");
+    assert_eq!(house.app.get("/groups/acme").await["host"], HOST);
+    assert_eq!(house.app.get("/groups/twin").await["host"], json!(null));
     let moved = trigger(&imported, FLOW);
     assert_eq!(moved["routing_key_kept"], json!(false));
     let key = imported["api_keys"][0]["api_key"].as_str().unwrap();

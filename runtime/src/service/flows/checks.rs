@@ -56,7 +56,7 @@ impl std::fmt::Display for NotPublishable {
 }
 
 /// Checks that what a flow says of itself can be relied on.
-pub(super) fn check_manifest(manifest: &FlowManifest) -> Result<(), String> {
+pub(in crate::service) fn check_manifest(manifest: &FlowManifest) -> Result<(), String> {
     let slots = manifest.slots.as_deref().unwrap_or_default();
     let methods: usize = slots.iter().map(|slot| slot.methods.len()).sum();
     if slots.len() > MAX_SLOTS || methods > MAX_METHODS {

@@ -1,61 +1,57 @@
 //! Checks of what is imported: modules as at a push, and that records fit together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use headgate_manifest::Manifest;
 use serde_json::{Value, json};
 
 use super::Plan;
 use crate::domain::digest::ModuleDigest;
 use crate::domain::flow::{Flow, FlowVersion};
-use crate::domain::id::GroupId;
+use crate::domain::id::{Environment, FlowId, GroupId};
 use crate::service::Service;
 use crate::service::catalog::Catalog;
+use crate::service::connectors::check_manifest;
 use crate::service::error::ServiceError;
 use crate::service::export::module_of;
 
 impl Service {
     /// Puts each module to the same test as a push. Where a connection may send its secrets follows from its connector's
-    /// manifest, so the module's own takes the place of what the archive says.
+    /// manifest, and what is checked of a flow from what it says of itself: the modules' own words take the place of the
+    /// archive's.
     pub(super) async fn check_modules(&self, plan: &mut Plan) -> Result<(), ServiceError> {
         let modules = plan.modules.iter().map(|bytes| (ModuleDigest::of(bytes), bytes.clone()));
         let modules: HashMap<_, _> = modules.collect();
-        let mut flows = BTreeSet::new();
-        let mut manifests = HashMap::new();
+        let (mut flows, mut connectors) = (HashMap::new(), HashMap::new());
+        let mut versions = HashMap::new();
         for entry in &mut plan.contents.entries {
             let Some(digest) = module_of(&entry.kind, &entry.record) else { continue };
             let bytes = modules.get(&digest).ok_or_else(|| broken(format!("the module {digest} is missing")))?;
             if entry.kind == "flow-version" {
-                if flows.insert(digest) {
-                    self.wasm.load_flow(bytes).await?;
+                if !flows.contains_key(&digest) {
+                    flows.insert(digest, self.admit_flow(bytes).await?.manifest);
                 }
+                versions.insert(entry.key.clone(), digest);
                 continue;
             }
-            if !manifests.contains_key(&digest) {
-                manifests.insert(digest, self.own_manifest(bytes).await?);
+            if !connectors.contains_key(&digest) {
+                let manifest = self.admit_connector(bytes).await?.manifest;
+                check_manifest(&manifest)?;
+                connectors.insert(digest, manifest);
             }
-            put_manifest(&mut entry.record, &manifests[&digest])?;
+            put_manifest(&mut entry.record, &connectors[&digest])?;
         }
-        let checked = |bytes: &Bytes| {
-            flows.contains(&ModuleDigest::of(bytes)) || manifests.contains_key(&ModuleDigest::of(bytes))
-        };
-        plan.modules.retain(checked);
+        for entry in plan.contents.entries.iter_mut().filter(|entry| entry.kind == "flow-manifest") {
+            let manifest = versions.get(&entry.key).and_then(|digest| flows.get(digest));
+            let manifest = manifest.ok_or_else(|| broken(format!("the flow's version {} is missing", entry.key)))?;
+            entry.record = json!(manifest);
+        }
+        plan.modules.retain(|bytes| {
+            let digest = ModuleDigest::of(bytes);
+            flows.contains_key(&digest) || connectors.contains_key(&digest)
+        });
         Ok(())
-    }
-
-    /// What a connector's module says of itself.
-    async fn own_manifest(&self, bytes: &Bytes) -> Result<Manifest, ServiceError> {
-        let module = self.wasm.load_connector(bytes).await?;
-        let manifest = self.wasm.describe(&module).await;
-        let manifest =
-            manifest.map_err(|error| ServiceError::Module(format!("A connector does not describe itself: {error}")))?;
-        let faults = manifest.faults();
-        if faults.is_empty() {
-            return Ok(manifest);
-        }
-        Err(ServiceError::Module(format!("A connector's manifest cannot be used: {}", faults.join("; "))))
     }
 }
 
@@ -78,7 +74,7 @@ pub(super) fn references(catalog: &Catalog, group: &GroupId, versions: Vec<Value
     let versions = versions.into_iter().map(serde_json::from_value::<FlowVersion>).collect::<Result<Vec<_>, _>>();
     let versions = versions.map_err(|error| broken(format!("a version of a flow: {error}")))?;
     let record = catalog.groups.get(group).ok_or_else(|| broken("the group is missing".to_owned()))?;
-    let environments = |environment| match record.has(environment) {
+    let environments = |environment: &Environment| match record.has(environment) {
         true => Ok(()),
         false => Err(broken(format!("the group has no environment {environment}"))),
     };
@@ -86,11 +82,7 @@ pub(super) fn references(catalog: &Catalog, group: &GroupId, versions: Vec<Value
         flow.published.keys().try_for_each(environments)?;
         check_flow(catalog, flow, &versions)?;
     }
-    for trigger in catalog.triggers.values().filter(|trigger| trigger.group == *group) {
-        if catalog.flows.get(&trigger.flow).is_none_or(|flow| flow.group != *group) {
-            return Err(broken(format!("the flow of the trigger {} is missing", trigger.id)));
-        }
-    }
+    triggers(catalog, group, environments)?;
     for connection in catalog.connections.values().filter(|connection| connection.group == *group) {
         environments(&connection.environment)?;
         let registration = connection.oauth.as_ref().map(|part| &part.registration);
@@ -102,6 +94,36 @@ pub(super) fn references(catalog: &Catalog, group: &GroupId, versions: Vec<Value
         }
     }
     catalog.keys_of(group).try_for_each(|key| environments(&key.environment))
+}
+
+/// Checks that all that fires a flow leads to one of the group, in one of its environments.
+fn triggers(
+    catalog: &Catalog,
+    group: &GroupId,
+    environments: impl Fn(&Environment) -> Result<(), ServiceError>,
+) -> Result<(), ServiceError> {
+    let flow = |id: &FlowId, of: &str, name: &str| match catalog.flows.get(id) {
+        Some(flow) if flow.group == *group => Ok(()),
+        _ => Err(broken(format!("the flow of the {of} {name} is missing"))),
+    };
+    for trigger in catalog.triggers.values().filter(|trigger| trigger.group == *group) {
+        flow(&trigger.flow, "trigger", trigger.id.as_str())?;
+    }
+    for app in catalog.apps_of(group) {
+        flow(&app.flow, "published app", app.slug.as_str())?;
+    }
+    for schedule in catalog.schedules.values().filter(|schedule| schedule.group == *group) {
+        flow(&schedule.flow, "schedule", schedule.id.as_str())?;
+        environments(&schedule.environment)?;
+    }
+    for trigger in catalog.app_triggers.values().filter(|trigger| trigger.group == *group) {
+        flow(&trigger.flow, "app trigger", trigger.id.as_str())?;
+        let connection = catalog.connections.get(&trigger.connection).filter(|connection| connection.group == *group);
+        if connection.is_none_or(|connection| connection.environment != trigger.environment) {
+            return Err(broken(format!("the connection of the app trigger {} is missing", trigger.id)));
+        }
+    }
+    Ok(())
 }
 
 fn check_flow(catalog: &Catalog, flow: &Arc<Flow>, versions: &[FlowVersion]) -> Result<(), ServiceError> {

@@ -99,23 +99,4 @@ impl Service {
         }
         Ok(taken)
     }
-
-    /// Whether a host name is another group's.
-    pub(super) fn is_host_taken(&self, group: &GroupId, host: &str) -> Result<bool, ServiceError> {
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.store.scan("group/", after.as_deref(), PAGE);
-            let page = page.map_err(ServiceError::internal("looking for host names that are taken"))?;
-            for (key, record) in &page {
-                let taken = decode::<Value>(&record.value)?["host"] == host;
-                if taken && key.strip_prefix("group/") != Some(group.as_str()) {
-                    return Ok(true);
-                }
-            }
-            match page.into_iter().last() {
-                Some((key, _)) => after = Some(key),
-                None => return Ok(false),
-            }
-        }
-    }
 }

@@ -6,6 +6,7 @@ use headgate_manifest::OauthGrant;
 
 use super::restore::Restored;
 use crate::domain::connection::Connection;
+use crate::domain::group::HostName;
 use crate::domain::id::GroupId;
 use crate::service::catalog::Catalog;
 
@@ -85,13 +86,13 @@ pub(super) fn to_do(
     left
 }
 
-/// The host name of an imported group belongs to another one here.
-pub(super) fn host_is_taken(group: &GroupId, host: &str) -> LeftToDo {
+/// The host name of an imported group belongs to another one here, or to the server.
+pub(super) fn host_is_taken(group: &GroupId, host: &HostName) -> LeftToDo {
     LeftToDo {
         kind: "group".to_owned(),
         id: group.to_string(),
         name: group.to_string(),
-        why: format!("its host name {host} is another group's here"),
+        why: format!("its host name {host} is another group's here, or the server's own"),
         remedy: "give it one of its own".to_owned(),
     }
 }

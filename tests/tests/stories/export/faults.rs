@@ -72,8 +72,14 @@ async fn a_changed_archive_gives_its_secrets_to_nobody_and_does_not_hold_togethe
 
     let open = house.export(json!({})).await;
     type Change = fn(&mut Value);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 8] = [
         (|records| record(records, "trigger")["flow"] = json!("flw_aaaaaaaaaaaaaaaaaaaa"), "the flow of the trigger"),
+        (|records| record(records, "schedule")["flow"] = json!("flw_aaaaaaaaaaaaaaaaaaaa"), "the flow of the schedule"),
+        (|records| record(records, "schedule")["environment"] = json!("nowhere"), "has no environment nowhere"),
+        (
+            |records| record(records, "published-app")["flow"] = json!("flw_aaaaaaaaaaaaaaaaaaaa"),
+            "the flow of the published app",
+        ),
         (|records| record(records, "flow")["id"] = json!("flw_aaaaaaaaaaaaaaaaaaaa"), "belongs to"),
         (
             |records| record(records, "flow-version")["digest"] = json!(format!("sha256:{}", "0".repeat(64))),
@@ -91,11 +97,18 @@ async fn a_changed_archive_gives_its_secrets_to_nobody_and_does_not_hold_togethe
         assert!(answer.problem().2.contains(part), "{part}: {}", answer.text());
     }
     assert!(is_empty(&other).await);
-    let retitled = tampered(&open, |records| record(records, "connector")["manifest"]["title"] = json!("Another"));
+    let retitled = tampered(&open, |records| {
+        record(records, "connector")["manifest"]["title"] = json!("Another");
+        record(records, "flow-manifest")["event"] = json!({"title": "Another"});
+    });
     let answer = import(&other, "", None, retitled).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     let connectors = other.get("/groups/acme/connectors").await;
     assert_eq!(connectors, house.app.get("/groups/acme/connectors").await, "the modules' own manifests are taken");
+    for flow in [super::FLOW, "echo"] {
+        let version = format!("/groups/acme/flows/{flow}/versions/1");
+        assert_eq!(other.get(&version).await, house.app.get(&version).await, "also of flows");
+    }
 }
 
 #[tokio::test]
