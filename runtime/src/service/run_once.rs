@@ -117,8 +117,8 @@ impl Service {
             let schedule = catalog.schedules.get(id).map(|schedule| &schedule.flow);
             let fires = schedule.or_else(|| catalog.app_triggers.get(id).map(|trigger| &trigger.flow));
             // It has no settings of its own, and lets in no key that could not run the flow anyway.
-            let keys = flow.execute.settings.keys.clone();
-            let settings = Arc::new(HttpSettings { keys, ..HttpSettings::initial() });
+            let (keys, timeout_ms) = (flow.execute.settings.keys.clone(), flow.execute.settings.timeout_ms);
+            let settings = Arc::new(HttpSettings { keys, timeout_ms, ..HttpSettings::initial() });
             (fires == Some(&flow.id)).then(|| HttpTrigger { id: id.clone(), settings, ..flow.execute_trigger() })
         };
         match (wanted, recorded.map(|run| &run.trigger)) {
