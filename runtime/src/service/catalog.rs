@@ -138,7 +138,6 @@ impl Catalog {
         self.published.contains_key(digest)
     }
 
-    /// The connector of a name that a group's connections use.
     /// The connector of a name that a group's connections use: its own, or else the server's.
     pub fn connector(&self, group: &GroupId, name: &ConnectorName) -> Option<&Arc<Connector>> {
         self.installed(Some(group), name).or_else(|| self.installed(None, name))
