@@ -18,8 +18,8 @@ pub const EVERY: u32 = 5 * 60;
 pub const EVERY_BOUNDS: (u32, u32) = (10, 24 * 60 * 60);
 /// The largest input of a trigger, in bytes of JSON: it lies in memory with all configuration.
 pub const MAX_INPUT: usize = 64 << 10;
-/// The largest cursor, in bytes of JSON.
-pub const MAX_CURSOR: usize = 16 << 10;
+/// The largest cursor, in bytes of JSON: the SDK's window, which remembers hundreds of ids, fits in.
+pub const MAX_CURSOR: usize = 64 << 10;
 /// The most records of one answer.
 pub const MAX_RECORDS: usize = 1_000;
 /// How many record ids are remembered: twice the most that one answer has, so that an answer that comes again is known.
@@ -206,6 +206,6 @@ mod tests {
         let mut state = PollState { cursor: Some(Value::String("c".repeat(MAX_CURSOR))), ..PollState::default() };
         let mut known = state.known();
         (0..MAX_SEEN).for_each(|n| assert!(state.see(&mut known, &"x".repeat(n))));
-        assert!(serde_json::to_vec(&state).unwrap().len() < 80 << 10);
+        assert!(serde_json::to_vec(&state).unwrap().len() < 112 << 10);
     }
 }

@@ -2,8 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Polled;
 
-/// How many records a window remembers. Together with their ids a cursor stays far below 100 KiB.
+/// How many records a window remembers.
 const MOST_REMEMBERED: usize = 500;
+/// How many bytes of JSON they may take: a server keeps cursors of up to 64 KiB, and a page's name has to fit in, too.
+const MOST_BYTES: usize = 48 << 10;
+/// What JSON adds to an id, in bytes: its time, quotes, brackets and commas.
+const AROUND_ID: usize = 24;
 
 /// A cursor for apps whose records have a time, and which are asked for the records from a time on, page by page.
 ///
@@ -98,7 +102,12 @@ impl Window {
             self.told.push((record.millis, record.id.clone()));
         }
         self.told.sort_by_key(|(millis, _)| *millis);
-        let beyond = self.told.len().saturating_sub(MOST_REMEMBERED);
+        let mut bytes = 0;
+        let fitting = self.told.iter().rev().take(MOST_REMEMBERED).take_while(|(_, id)| {
+            bytes += id.len() + AROUND_ID;
+            bytes <= MOST_BYTES
+        });
+        let beyond = self.told.len() - fitting.count();
         for (millis, _) in self.told.drain(..beyond) {
             self.forgotten = self.forgotten.max(Some(millis));
         }
@@ -177,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_is_never_larger_than_a_server_keeps() {
+        // As long as Notion's, and much longer.
+        for length in [61, 500] {
+            let mut window = Window::starting_at(0, NOTHING);
+            for page in 0..20 {
+                let time = 1_767_225_600_000;
+                let id = |number: usize| format!("{:0>length$}", page * 100 + number);
+                let found = (0..100).map(|number| Found { id: id(number), millis: time, data: () });
+                window = window.take(found, Some("n".repeat(1_000)), 10).cursor;
+                assert!(serde_json::to_string(&window).unwrap().len() < 64 << 10);
+            }
+            assert_eq!(window.told.len(), if length == 61 { MOST_REMEMBERED } else { MOST_BYTES / (500 + AROUND_ID) });
+        }
+    }
+
+    #[test]
     fn its_memory_is_bounded_and_loses_nothing() {
         let names: Vec<String> = (0..2_000).map(|number| format!("r{number}")).collect();
         let mut app: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 7)).collect();
@@ -184,7 +209,6 @@ mod tests {
         told.sort();
         told.dedup();
         assert_eq!(told.len(), 2_000);
-        assert!(serde_json::to_string(&window).unwrap().len() < 100 * 1024);
         // What it forgot of the newest time it tells again, together with what is new.
         app.push(("new", 7));
         assert!(poll(&app, window, 100).0.contains(&"new".to_owned()));

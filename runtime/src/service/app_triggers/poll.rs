@@ -142,7 +142,9 @@ impl Service {
             return Err(Failed::fault("too_many_records", message));
         }
         if answer.cursor.to_string().len() > MAX_CURSOR {
-            let message = format!("the connector's cursor is longer than the {MAX_CURSOR} bytes allowed");
+            let message = format!(
+                "the connector's cursor is longer than the {MAX_CURSOR} bytes allowed. Have it remember less, and install that version"
+            );
             return Err(Failed::fault("cursor_too_large", message));
         }
         self.take_in(trigger, state, version, answer).await

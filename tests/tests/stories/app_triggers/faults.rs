@@ -46,7 +46,7 @@ async fn what_is_too_much_is_refused_and_what_the_app_reflects_is_scrubbed() {
     let many: Vec<_> = (0..1001).map(|n| json!([n.to_string(), {"n": n.to_string()}])).collect();
     stage.script.set("a", Page::Json(json!({"records": many, "cursor": "b", "more": false})));
     assert_eq!(stage.turns_after(60).await["last_error"]["code"], "too_many_records");
-    stage.script.set("a", Page::Json(json!({"records": [], "cursor": "c".repeat(20_000), "more": false})));
+    stage.script.set("a", Page::Json(json!({"records": [], "cursor": "c".repeat(70_000), "more": false})));
     assert_eq!(stage.turns_after(5_000).await["last_error"]["code"], "cursor_too_large");
     stage
         .script
