@@ -22,8 +22,9 @@ pub const MAX_INPUT: usize = 64 << 10;
 pub const MAX_CURSOR: usize = 64 << 10;
 /// The most records of one answer.
 pub const MAX_RECORDS: usize = 1_000;
-/// How many record ids are remembered: twice the most that one answer has, so that an answer that comes again is known.
-pub const MAX_SEEN: usize = 2 * MAX_RECORDS;
+/// How many record ids are remembered: many times the most that one answer has, so that answers that come again are
+/// known, also where an app tells all the records of one time again.
+pub const MAX_SEEN: usize = 10 * MAX_RECORDS;
 /// A trigger whose polls failed so many times in a row is broken.
 pub const BROKEN_AFTER: u32 = 5;
 
@@ -31,7 +32,7 @@ pub const BROKEN_AFTER: u32 = 5;
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_hours(1);
 /// The longest wait that an app can ask for.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
-/// Bytes of a record's fingerprint: among a few thousand, two that are alike do not happen.
+/// Bytes of a record's fingerprint: among some thousands, two that are alike do not happen.
 const FINGERPRINT: usize = 12;
 
 /// A flow's app trigger.
@@ -205,7 +206,7 @@ mod tests {
     fn the_state_stays_far_below_what_a_record_of_the_store_should_have() {
         let mut state = PollState { cursor: Some(Value::String("c".repeat(MAX_CURSOR))), ..PollState::default() };
         let mut known = state.known();
-        (0..MAX_SEEN).for_each(|n| assert!(state.see(&mut known, &"x".repeat(n))));
-        assert!(serde_json::to_vec(&state).unwrap().len() < 112 << 10);
+        (0..MAX_SEEN).for_each(|n| assert!(state.see(&mut known, &n.to_string())));
+        assert!(serde_json::to_vec(&state).unwrap().len() < 272 << 10);
     }
 }

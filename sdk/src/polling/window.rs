@@ -39,6 +39,9 @@ pub struct Window {
     /// The newest record that was told and is not remembered any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forgotten: Option<i64>,
+    /// When the first of the pages that are being asked for was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<i64>,
 }
 
 /// A record as the app answered it.
@@ -56,7 +59,7 @@ impl Window {
     /// Begins at a time, in milliseconds since 1970; `there` are the ids of the records of that time that are not new.
     pub fn starting_at<I: Into<String>>(millis: i64, there: impl IntoIterator<Item = I>) -> Self {
         let told = there.into_iter().map(|id| (millis, id.into())).collect();
-        Self { floor: millis, from: millis, newest: millis, page: None, told, forgotten: None }
+        Self { floor: millis, from: millis, newest: millis, page: None, told, forgotten: None, began: None }
     }
 
     /// From when on records are to be asked for, in milliseconds since 1970. It stays while there are pages.
@@ -84,11 +87,24 @@ impl Window {
     /// Takes one page of what was found, and answers what of it is new, oldest first. `next` is how the app names the
     /// page after it, and `look_back` how long before the newest record the app may still show others, in milliseconds.
     pub fn take<R>(
-        mut self,
+        self,
         found: impl IntoIterator<Item = Found<R>>,
         next: Option<String>,
         look_back: i64,
     ) -> Polled<R, Self> {
+        self.take_at(super::now(), found, next, look_back)
+    }
+
+    fn take_at<R>(
+        mut self,
+        now: i64,
+        found: impl IntoIterator<Item = Found<R>>,
+        next: Option<String>,
+        look_back: i64,
+    ) -> Polled<R, Self> {
+        if self.page.is_none() {
+            self.began = Some(now);
+        }
         let mut new: Vec<Found<R>> = Vec::new();
         for record in found {
             let told = self.told.iter().any(|(_, id)| *id == record.id) || new.iter().any(|new| new.id == record.id);
@@ -114,8 +130,10 @@ impl Window {
         self.page = next;
         if self.page.is_none() {
             // It looks back no further than it remembers. What was forgotten of that very time is told once more, and
-            // the server knows it by its id: better than to lose what else there may be of that time.
-            let remembered = self.forgotten.unwrap_or(i64::MIN);
+            // the server knows it by its id: better than to lose what else there may be of that time. There is nothing
+            // else where these pages were begun when the app showed all of that time.
+            let shown = self.began.map_or(i64::MIN, |began| began.saturating_sub(look_back));
+            let remembered = self.forgotten.map_or(i64::MIN, |time| if time < shown { time + 1 } else { time });
             self.from = self.newest.saturating_sub(look_back).max(self.floor).max(remembered);
             self.told.retain(|(millis, _)| *millis >= self.from);
         }
@@ -141,12 +159,12 @@ mod tests {
         (page.collect(), next)
     }
 
-    /// Polls until there is no more; answers the ids told.
-    fn poll(records: &[(&str, i64)], mut window: Window, size: usize) -> (Vec<String>, Window) {
+    /// Polls at a time until there is no more; answers the ids told.
+    fn poll_at(now: i64, records: &[(&str, i64)], mut window: Window, size: usize) -> (Vec<String>, Window) {
         let mut told = Vec::new();
         loop {
             let (found, next) = ask(records, &window, size);
-            let polled = window.take(found, next, 10);
+            let polled = window.take_at(now, found, next, 10);
             told.extend(polled.records.into_iter().map(|record| record.id));
             // A cursor travels as JSON.
             window = serde_json::from_str(&serde_json::to_string(&polled.cursor).unwrap()).unwrap();
@@ -154,6 +172,10 @@ mod tests {
                 return (told, window);
             }
         }
+    }
+
+    fn poll(records: &[(&str, i64)], window: Window, size: usize) -> (Vec<String>, Window) {
+        poll_at(0, records, window, size)
     }
 
     #[test]
@@ -211,6 +233,29 @@ mod tests {
         assert_eq!(told.len(), 2_000);
         // What it forgot of the newest time it tells again, together with what is new.
         app.push(("new", 7));
-        assert!(poll(&app, window, 100).0.contains(&"new".to_owned()));
+        let (told, window) = poll_at(17, &app, window, 100);
+        assert!(told.contains(&"new".to_owned()));
+        // When the app shows no more of that time, it is told for the last time.
+        app.push(("late", 7));
+        let (told, window) = poll_at(18, &app, window, 100);
+        assert!(told.contains(&"late".to_owned()));
+        app.push(("next", 8));
+        let (told, window) = poll_at(19, &app, window, 100);
+        assert_eq!((told, window.from()), (vec!["next".to_owned()], 8));
+        assert_eq!(poll_at(20, &app, window, 100).0, NOTHING);
+    }
+
+    #[test]
+    fn a_time_is_left_only_by_pages_begun_when_the_app_showed_all_of_it() {
+        let names: Vec<String> = (0..600).map(|number| format!("r{number}")).collect();
+        let app: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 7)).collect();
+        // The first page is asked for in time for a late record to be missed, the last one long after.
+        let mut window = Window::starting_at(0, NOTHING);
+        for now in [8, 1_000] {
+            let (found, next) = ask(&app, &window, 300);
+            window = window.take_at(now, found, next, 10).cursor;
+        }
+        assert_eq!((window.page(), window.from()), (None, 7));
+        assert_eq!(poll_at(1_000, &app, window, 300).1.from(), 8);
     }
 }
