@@ -147,11 +147,9 @@ impl Service {
         let flow = self.flow_for(actor, group, flow, Action::PollAppTrigger)?;
         let trigger = find(&self.catalog(), actor, &flow, id)?;
         actor.authorise_environment(&trigger.environment)?;
-        if !trigger.enabled {
-            return Err(ServiceError::Conflict("The app trigger is disabled. Enable it first".to_owned()));
-        }
         self.poll_now(&trigger).await?;
-        self.app_trigger_details(trigger)
+        // It may have been changed meanwhile.
+        self.app_trigger_details(find(&self.catalog(), actor, &flow, id)?)
     }
 
     fn app_trigger_details(&self, trigger: Arc<AppTrigger>) -> Result<AppTriggerDetails, ServiceError> {

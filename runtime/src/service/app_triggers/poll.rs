@@ -66,6 +66,8 @@ pub(super) enum Failed {
     Paused { code: &'static str, message: String },
     /// The server has no place for it now.
     Busy,
+    /// The trigger was changed, disabled or deleted meanwhile: this turn is over.
+    Superseded,
     /// Our own fault.
     Internal(ServiceError),
 }
@@ -110,6 +112,7 @@ impl Service {
                 Ok(Page::More) => continue,
                 Ok(Page::Last) => every,
                 Ok(Page::NoPlace) | Err(Failed::Busy) => NO_PLACE,
+                Err(Failed::Superseded) => SignedDuration::ZERO,
                 Err(Failed::Paused { code, message }) => {
                     self.note_paused(trigger, code, message).await;
                     every.min(PAUSE)
@@ -119,8 +122,7 @@ impl Service {
                     backoff(trigger.every_s, failures, retry_after_s, fraction())
                 }
                 Err(Failed::Internal(error)) => {
-                    // A trigger that was deleted or changed meanwhile is none of this turn any more.
-                    if self.catalog().app_triggers.get(&trigger.id).is_some_and(|now| Arc::ptr_eq(now, trigger)) {
+                    if self.is_unchanged(trigger) {
                         tracing::error!(trigger = %trigger.id, error = &error as &dyn std::error::Error, "an app could not be polled; it is tried again");
                     }
                     NO_PLACE
@@ -131,9 +133,22 @@ impl Service {
         Turn { wait: SignedDuration::ZERO, log }
     }
 
+    /// Whether a trigger is as it was, and its app is to be asked.
+    fn is_unchanged(&self, trigger: &Arc<AppTrigger>) -> bool {
+        self.catalog().app_triggers.get(&trigger.id).is_some_and(|now| now.enabled && Arc::ptr_eq(now, trigger))
+    }
+
     async fn poll_page(self: &Arc<Self>, trigger: &Arc<AppTrigger>, log: &mut Vec<LogLine>) -> Result<Page, Failed> {
+        if !self.is_unchanged(trigger) {
+            return Err(Failed::Superseded);
+        }
         let (state, version) = self.poll_state(trigger)?;
-        let answer = self.ask_app(trigger, &state, log).await?;
+        let answer = self.ask_app(trigger, &state, log).await;
+        // What was found for a trigger as it was is none of the trigger as it is, and neither is a failure.
+        if !self.is_unchanged(trigger) {
+            return Err(Failed::Superseded);
+        }
+        let answer = answer?;
         if answer.records.len() > MAX_RECORDS {
             let message = format!(
                 "the connector answered {} records at once; {MAX_RECORDS} are allowed. Have it answer them in pages",

@@ -16,6 +16,7 @@ use crate::domain::id::{GroupId, TriggerId};
 use crate::service::Service;
 use crate::service::app_triggers::LastPoll;
 use crate::service::app_triggers::poll::Turn;
+use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
 use crate::service::scheduler::Agenda;
 
@@ -194,19 +195,20 @@ impl Service {
     /// Gives a trigger a turn now, after the one that it may have.
     pub(super) async fn poll_now(self: &Arc<Self>, trigger: &Arc<AppTrigger>) -> Result<(), ServiceError> {
         let mut ended = self.poller.ended.subscribe();
-        loop {
+        let trigger = loop {
             ended.mark_unchanged();
             {
                 let mut desk = self.poller.desk();
                 if !desk.flying.contains_key(&trigger.id) {
+                    let current = pollable(&self.catalog(), trigger)?;
                     desk.flying.insert(trigger.id.clone(), trigger.group.clone());
                     desk.agenda.remove(&trigger.id);
-                    break;
+                    break current;
                 }
             }
             ended.changed().await.map_err(ServiceError::internal("waiting for a poll"))?;
-        }
-        let (service, trigger) = (self.clone(), trigger.clone());
+        };
+        let service = self.clone();
         // It goes on when the caller goes away, so that its end is noted.
         let turn = self.background.spawn(async move { service.take_turn(trigger).await });
         turn.await.map_err(ServiceError::internal("polling an app"))
@@ -228,6 +230,19 @@ impl Service {
         self.poller.ended.send_modify(|ended| *ended += 1);
         self.poller.wake();
     }
+}
+
+/// A trigger as it is by now, if it can still be polled by those who could when they saw it.
+fn pollable(catalog: &Catalog, seen: &AppTrigger) -> Result<Arc<AppTrigger>, ServiceError> {
+    let current = catalog.app_triggers.get(&seen.id).ok_or(ServiceError::NotFound { what: "App trigger" })?;
+    if !current.enabled {
+        return Err(ServiceError::Conflict("The app trigger is disabled. Enable it first".to_owned()));
+    }
+    if current.environment != seen.environment {
+        let message = "The app trigger was moved to another environment meanwhile. Look at it, and poll again";
+        return Err(ServiceError::Conflict(message.to_owned()));
+    }
+    Ok(current.clone())
 }
 
 #[cfg(test)]
@@ -269,6 +284,22 @@ mod tests {
         let taken: Vec<_> = std::iter::from_fn(|| desk.take(8)).map(|trigger| trigger.group.to_string()).collect();
         assert_eq!(taken, ["acme", "rival", "acme", "rival", "acme", "acme"]);
         assert!(!desk.is_idle());
+    }
+
+    #[test]
+    fn a_poll_by_hand_is_of_the_trigger_as_it_is_by_now() {
+        let seen = trigger("acme", 1);
+        let mut catalog = Catalog::default();
+        assert!(matches!(pollable(&catalog, &seen), Err(ServiceError::NotFound { .. })), "it was deleted");
+        let other = AppTrigger { every_s: 10, ..AppTrigger::clone(&seen) };
+        let off = AppTrigger { enabled: false, ..other.clone() };
+        let moved = AppTrigger { environment: Environment::test(), ..other.clone() };
+        for refused in [off, moved] {
+            catalog.app_triggers.insert(seen.id.clone(), Arc::new(refused));
+            assert!(matches!(pollable(&catalog, &seen), Err(ServiceError::Conflict(_))));
+        }
+        catalog.app_triggers.insert(seen.id.clone(), Arc::new(other));
+        assert_eq!(pollable(&catalog, &seen).unwrap().every_s, 10);
     }
 
     #[test]
