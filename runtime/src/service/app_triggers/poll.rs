@@ -1,7 +1,7 @@
 //! One app trigger's turn: its app is asked, page after page, and each new record becomes a run.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -29,6 +29,8 @@ use crate::wasm::{CallError, GuestError, LogLevel, LogSource, NoConnections, Pol
 const WITHIN: Duration = Duration::from_secs(60);
 /// Answers asked for in one turn; a trigger that has more comes again, behind those that wait.
 const MAX_PAGES: usize = 10;
+/// How long a turn may be before another answer is asked for.
+const MAX_TURN: Duration = Duration::from_secs(60);
 /// How long a record waits that found no place in the queue, or a poll that found none in the sandbox.
 const NO_PLACE: SignedDuration = SignedDuration::from_secs(5);
 /// How often it is looked whether somebody has authorized a connection, at least. The app is not asked for that.
@@ -107,7 +109,11 @@ impl Service {
     pub(super) async fn poll_turn(self: &Arc<Self>, trigger: &Arc<AppTrigger>) -> Turn {
         let every = SignedDuration::from_secs(i64::from(trigger.every_s));
         let mut log = Vec::new();
-        for _ in 0..MAX_PAGES {
+        let began = Instant::now();
+        for page in 0..MAX_PAGES {
+            if page > 0 && began.elapsed() > MAX_TURN {
+                break;
+            }
             let wait = match self.poll_page(trigger, &mut log).await {
                 Ok(Page::More) => continue,
                 Ok(Page::Last) => every,

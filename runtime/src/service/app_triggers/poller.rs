@@ -18,12 +18,15 @@ use crate::service::app_triggers::LastPoll;
 use crate::service::app_triggers::poll::Turn;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
+use crate::service::executor::RETRY_AFTER;
 use crate::service::scheduler::Agenda;
 
 /// The longest sleep: a clock that was put forward is noticed within it.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 /// At the server's start the first polls are spread over so many seconds, so that restarts do not hammer the apps.
 const SPREAD: u64 = 30;
+/// How long a poll by hand waits for its turn: as long as people wait for an answer.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// What the poller works with.
 pub(in crate::service) struct Poller {
@@ -123,12 +126,11 @@ impl Desk {
         if self.flying.len() >= places {
             return None;
         }
-        let of_group = (places / 2).max(1);
         let after = self.turned.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.ready.range::<GroupId, _>((after, Bound::Unbounded)).map(|(group, _)| group);
         let groups: Vec<_> = behind.chain(self.ready.keys()).cloned().collect();
         for group in groups {
-            if self.flying.values().filter(|flying| **flying == group).count() >= of_group {
+            if !self.has_place(&group, places) {
                 continue;
             }
             while let Some(id) = self.ready.get_mut(&group).and_then(VecDeque::pop_front) {
@@ -142,6 +144,21 @@ impl Desk {
             self.ready.remove(&group);
         }
         None
+    }
+
+    /// Gives a trigger a place out of turn, if one is free that its group may take and it has none.
+    fn claim(&mut self, trigger: &AppTrigger, places: usize) -> bool {
+        let is_free = self.has_place(&trigger.group, places) && !self.flying.contains_key(&trigger.id);
+        if is_free {
+            self.flying.insert(trigger.id.clone(), trigger.group.clone());
+            self.agenda.remove(&trigger.id);
+        }
+        is_free
+    }
+
+    fn has_place(&self, group: &GroupId, places: usize) -> bool {
+        let of_group = self.flying.values().filter(|flying| *flying == group).count();
+        self.flying.len() < places && of_group < (places / 2).max(1)
     }
 
     fn is_idle(&self) -> bool {
@@ -192,26 +209,31 @@ impl Service {
         desk.agenda.next()
     }
 
-    /// Gives a trigger a turn now, after the one that it may have.
-    pub(super) async fn poll_now(self: &Arc<Self>, trigger: &Arc<AppTrigger>) -> Result<(), ServiceError> {
-        let mut ended = self.poller.ended.subscribe();
-        let trigger = loop {
-            ended.mark_unchanged();
-            {
-                let mut desk = self.poller.desk();
-                if !desk.flying.contains_key(&trigger.id) {
-                    let current = pollable(&self.catalog(), trigger)?;
-                    desk.flying.insert(trigger.id.clone(), trigger.group.clone());
-                    desk.agenda.remove(&trigger.id);
-                    break current;
-                }
-            }
-            ended.changed().await.map_err(ServiceError::internal("waiting for a poll"))?;
-        };
+    /// Gives a trigger a turn now, after the one that it may have, and within the bounds that all turns have.
+    pub(super) async fn poll_now(self: &Arc<Self>, trigger: &AppTrigger) -> Result<(), ServiceError> {
+        let busy = |_| ServiceError::Overloaded { what: "Too many apps are polled at once", retry_after: RETRY_AFTER };
+        let claimed = tokio::time::timeout(MAX_WAIT, self.claim_turn(trigger)).await;
+        let trigger = claimed.map_err(busy)??;
         let service = self.clone();
         // It goes on when the caller goes away, so that its end is noted.
         let turn = self.background.spawn(async move { service.take_turn(trigger).await });
         turn.await.map_err(ServiceError::internal("polling an app"))
+    }
+
+    /// Waits for a place; answers the trigger as it is by then.
+    async fn claim_turn(&self, trigger: &AppTrigger) -> Result<Arc<AppTrigger>, ServiceError> {
+        let mut ended = self.poller.ended.subscribe();
+        loop {
+            ended.mark_unchanged();
+            {
+                let mut desk = self.poller.desk();
+                let current = pollable(&self.catalog(), trigger)?;
+                if desk.claim(&current, self.poller.places) {
+                    return Ok(current);
+                }
+            }
+            ended.changed().await.map_err(ServiceError::internal("waiting for a poll"))?;
+        }
     }
 
     async fn take_turn(self: Arc<Self>, trigger: Arc<AppTrigger>) {
@@ -300,6 +322,18 @@ mod tests {
         }
         catalog.app_triggers.insert(seen.id.clone(), Arc::new(other));
         assert_eq!(pollable(&catalog, &seen).unwrap().every_s, 10);
+    }
+
+    #[test]
+    fn polls_by_hand_leave_places_to_the_others() {
+        let mut desk = desk(&[]);
+        let claimed = (0..20).filter(|n| desk.claim(&trigger("acme", *n), 8)).count();
+        assert_eq!((claimed, desk.claim(&trigger("rival", 20), 8)), (4, true));
+        assert!(!desk.claim(&trigger("rival", 20), 8), "it has its turn");
+        desk.flying.remove(&trigger("acme", 0).id);
+        assert!(desk.claim(&trigger("acme", 4), 8) && !desk.claim(&trigger("acme", 5), 8));
+        let others = (0..20).filter(|n| desk.claim(&trigger(&format!("group-{n}"), 30 + *n), 8)).count();
+        assert_eq!(others, 3, "eight in all");
     }
 
     #[test]
