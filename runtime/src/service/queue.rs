@@ -155,6 +155,11 @@ impl Service {
         Ok(Accepted { queued, place, running })
     }
 
+    /// Whether half of the places in the queue, or more, are free.
+    pub(super) fn is_half_of_queue_free(&self) -> bool {
+        self.queue.available_permits() >= self.settings.queue.div_ceil(2)
+    }
+
     /// Makes accepted runs durable, all or none, in one commit with whatever else is in the batch. They are executed
     /// afterwards.
     pub(super) async fn enqueue_beside(

@@ -97,6 +97,11 @@ impl Service {
                 taken.stopped = Some(Ok(Page::More));
                 break;
             }
+            if !self.is_half_of_queue_free() {
+                // Records can wait at their app; those who call cannot.
+                taken.stopped = Some(Ok(Page::NoPlace));
+                break;
+            }
             match self.record_firing(trigger, &record.id, body).and_then(|firing| self.accept(firing)) {
                 Ok(run) => {
                     state.see(known, &record.id);

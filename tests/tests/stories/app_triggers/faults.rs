@@ -61,10 +61,11 @@ async fn what_is_too_much_is_refused_and_what_the_app_reflects_is_scrubbed() {
 }
 
 #[tokio::test]
-async fn a_full_queue_takes_what_it_can_and_the_rest_later() {
-    let stage = Stage::with_queue(2).await;
+async fn a_queue_that_fills_takes_what_it_can_and_the_rest_later() {
+    let stage = Stage::with_queue(4).await;
     stage.script.page("a", &["1", "2", "3", "4", "5"], "b", false);
     let mut state = stage.turns_after(60).await;
+    assert_eq!(state["records"], 3, "the last places are left to those who call");
     for _ in 0..20 {
         if state["cursor"] == "b" {
             break;
