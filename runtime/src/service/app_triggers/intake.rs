@@ -61,7 +61,9 @@ impl Service {
             state.last_answer = Some(self.now());
             self.enqueue_beside(taken.accepted, keep(trigger, &state, version)).await?;
         }
-        if state.failures != before.failures {
+        // A trigger that begins anew has no failures, and may have had an alert.
+        let has_begun = before.cursor.is_none() && state.cursor.is_some();
+        if has_begun || state.failures != before.failures {
             self.tend_app_trigger_alert(trigger, &state).await;
         }
         match taken.stopped {

@@ -38,6 +38,16 @@ async fn a_broken_trigger_is_alerted_about_until_it_works_again() {
     stage.script.page("a", &["1"], "b", false);
     stage.turns_after(5_000).await;
     assert_eq!((alerts().await, stage.records(1).await), (json!([]), vec!["1".to_owned()]));
+    // One that begins anew works again, too.
+    stage.script.set("b", Page::Refusal(404, None));
+    for _ in 0..5 {
+        stage.turns_after(5_000).await;
+    }
+    assert_eq!(alerts().await[0]["kind"], "app_trigger_broken");
+    let anew = stage.app.manage(reqwest::Method::PATCH, &stage.trigger).json(&json!({"begin_anew": true}));
+    assert_eq!(headgate_tests::Answer::to(anew).await.status, 200);
+    stage.turns().await;
+    assert_eq!((&stage.state().await["cursor"], alerts().await), (&json!("a"), json!([])));
 }
 
 #[tokio::test]
