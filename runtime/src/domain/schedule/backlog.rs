@@ -27,6 +27,7 @@ pub struct Backlog {
 /// What has come after one time and is due at another.
 ///
 /// Occurrences come one after the other, whatever their jitter: one that is not due yet keeps those after it waiting.
+/// One that waited so has not passed while the server was down.
 pub fn backlog(schedule: &Schedule, timetable: &Timetable, after: Timestamp, now: Timestamp) -> Backlog {
     let mut found = Backlog::default();
     let on_time = now.checked_sub(LATE).unwrap_or(Timestamp::MIN);
@@ -46,8 +47,13 @@ pub fn backlog(schedule: &Schedule, timetable: &Timetable, after: Timestamp, now
         found.run = caught_up;
         (found.through, last) = (Some(newest), newest);
     }
+    // When the newest so far could come: those before it had to be due, too.
+    let mut comes = Timestamp::MIN;
     while let Some(next) = timetable.next(last).filter(|next| schedule.due(*next) <= now) {
-        if found.run.len() < MAX_CAUGHT_UP {
+        comes = comes.max(schedule.due(next));
+        if comes <= on_time {
+            found.catch_up(next, schedule.catch_up)
+        } else if found.run.len() < MAX_CAUGHT_UP {
             found.run.push(next)
         } else {
             found.missed += 1
@@ -55,6 +61,21 @@ pub fn backlog(schedule: &Schedule, timetable: &Timetable, after: Timestamp, now
         (found.through, last) = (Some(next), next);
     }
     found
+}
+
+impl Backlog {
+    /// Takes in an occurrence that is late, and newer than those before it.
+    fn catch_up(&mut self, occurrence: Timestamp, policy: CatchUp) {
+        let most = match policy {
+            CatchUp::None => 0,
+            CatchUp::Last => 1,
+            CatchUp::All => MAX_CAUGHT_UP,
+        };
+        self.run.push(occurrence);
+        let beyond = self.run.len().saturating_sub(most);
+        self.run.drain(..beyond);
+        self.missed += beyond as u64;
+    }
 }
 
 fn horizon(after: Timestamp, now: Timestamp) -> Timestamp {
@@ -83,7 +104,17 @@ mod tests {
     use crate::domain::schedule::tests::schedule;
 
     fn found(cron: &str, catch_up: CatchUp, after: &str, now: &str) -> (Vec<String>, u64, Option<String>) {
-        let schedule = Schedule { catch_up, ..schedule(cron, "UTC") };
+        found_with_jitter(cron, 0, catch_up, after, now)
+    }
+
+    fn found_with_jitter(
+        cron: &str,
+        jitter_s: u32,
+        catch_up: CatchUp,
+        after: &str,
+        now: &str,
+    ) -> (Vec<String>, u64, Option<String>) {
+        let schedule = Schedule { catch_up, jitter_s, ..schedule(cron, "UTC") };
         let timetable = schedule.timetable().unwrap();
         let found = backlog(&schedule, &timetable, after.parse().unwrap(), now.parse().unwrap());
         let shown = |time: &Timestamp| time.to_string();
@@ -152,6 +183,29 @@ mod tests {
         ] {
             let expected = (texts(run), missed, through.map(str::to_owned));
             assert_eq!(found(cron, catch_up, after, now), expected, "{cron} {catch_up:?} {now}");
+        }
+    }
+
+    /// The schedule's jitter puts 02:00 off to 02:04:36, and the first minutes of the day to 00:41:35, 00:39:02,
+    /// 00:41:38, 00:44:33, 00:18:47 and 00:52:32.
+    #[test]
+    fn what_is_late_with_its_jitter_goes_by_the_policy() {
+        let texts = |times: &[&str]| times.iter().map(|time| format!("2026-01-01T{time}Z")).collect::<Vec<_>>();
+        let all = ["00:01:00", "00:02:00", "00:03:00", "00:04:00", "00:05:00"];
+        for (cron, catch_up, after, now, run, missed, through) in [
+            ("0 2 * * *", CatchUp::None, "00:00:00", "02:04:35", &[][..], 0, &[][..]),
+            ("0 2 * * *", CatchUp::None, "00:00:00", "02:05:00", &["02:00:00"], 0, &["02:00:00"]),
+            ("0 2 * * *", CatchUp::None, "00:00:00", "02:50:00", &[], 1, &["02:00:00"]),
+            ("0 2 * * *", CatchUp::Last, "00:00:00", "02:50:00", &["02:00:00"], 0, &["02:00:00"]),
+            ("* * * * *", CatchUp::None, "00:00:00", "00:50:00", &[], 5, &["00:05:00"]),
+            ("* * * * *", CatchUp::Last, "00:00:00", "00:50:00", &["00:05:00"], 4, &["00:05:00"]),
+            ("* * * * *", CatchUp::All, "00:00:00", "00:50:00", &all, 0, &["00:05:00"]),
+            // The fifth waited for the fourth: it is not late.
+            ("* * * * *", CatchUp::None, "00:03:00", "00:44:40", &["00:04:00", "00:05:00"], 0, &["00:05:00"]),
+        ] {
+            let [after, now] = [after, now].map(|time| format!("2026-01-01T{time}Z"));
+            let expected = (texts(run), missed, texts(through).pop());
+            assert_eq!(found_with_jitter(cron, 3_600, catch_up, &after, &now), expected, "{cron} {catch_up:?} {now}");
         }
     }
 
