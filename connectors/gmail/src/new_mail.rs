@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use headgate_sdk::polling::INVALID_CURSOR;
 use headgate_sdk::prelude::*;
 
 use crate::types::{Mail, NewMail};
@@ -62,12 +63,12 @@ pub(crate) fn begin() -> Result<Polled<Mail, Cursor>> {
 pub(crate) fn poll(input: &NewMail, cursor: Cursor) -> Result<Polled<Mail, Cursor>> {
     let (history, begun) = match history(input, &cursor) {
         Err(error) if error.code == "not_found" => {
-            log::warn!(
-                "Gmail does not know history {} any more, which is usual after a week. Mail that came since is not \
-                 told; it goes on from now",
+            let message = format!(
+                "Gmail does not know history {} any more, which is usual after a week without polls. Mail that came \
+                 since then cannot be told",
                 cursor.history_id
             );
-            return begin();
+            return Err(Error::new(INVALID_CURSOR, message));
         }
         // Gmail does not know the page any more: the same history again, whose messages have the same ids.
         Err(error) if error.code == "invalid_request" && cursor.page.is_some() => {
@@ -117,6 +118,7 @@ fn mail(id: &str) -> Result<Option<Mail>> {
 
 #[cfg(test)]
 mod tests {
+    use headgate_sdk::polling::INVALID_CURSOR;
     use headgate_sdk::testing::{Host, poll};
     use serde_json::{Value, json};
 
@@ -176,14 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_gmail_forgot_is_said_and_begun_anew() {
+    fn a_history_that_gmail_forgot_is_said() {
         let host = Host::of::<Gmail>();
         let gone = json!({"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}});
         host.http("GET", &format!("{MAILBOX}/history")).answer(404, &gone);
-        host.http("GET", &format!("{MAILBOX}/profile")).answer(200, &json!({"historyId": "900"}));
-        let polled = poll::<Gmail>("new_mail", &json!({}), Some(&json!({"history_id": "1", "page": "p"}))).unwrap();
-        assert_eq!((polled.records, polled.cursor), (vec![], json!({"history_id": "900"})));
-        assert!(host.logs()[0].message.contains("goes on from now"), "{:?}", host.logs());
+        let cursor = json!({"history_id": "1", "page": "p"});
+        let error = poll::<Gmail>("new_mail", &json!({}), Some(&cursor)).unwrap_err();
+        assert_eq!((error.code.as_str(), error.retryable), (INVALID_CURSOR, false));
+        assert!(error.message.contains("does not know history 1 any more"), "{}", error.message);
+        assert_eq!(host.requests().len(), 1, "it does not begin anew by itself");
     }
 
     #[test]
