@@ -6,8 +6,11 @@ use headgate_sdk::prelude::*;
 use crate::types::{ListRecords, Page, Record, Watch};
 use crate::{answer, body, table};
 
-/// How many records one poll asks for: half of what Airtable gives, as its fields may be long texts.
-const PAGE: u32 = 50;
+/// How many records one poll asks for: half of what Airtable gives, as fields may be long texts; and fewer where a page
+/// is too large.
+const PAGES: [u32; 3] = [50, 10, 1];
+/// The largest page, in bytes, that is told as a whole. The server takes 2 MiB, with the cursor.
+const LARGEST_PAGE: usize = 3 << 19;
 /// How long before the newest record another may show up, in milliseconds.
 const LOOK_BACK: i64 = 60 * 1_000;
 /// What Airtable calls a page that it does not know any more.
@@ -22,15 +25,17 @@ pub(crate) fn begin(input: &Watch) -> Result<Polled<Record, Window>> {
 
 /// Asks for one page of what was created since.
 pub(crate) fn poll(input: &Watch, window: Window) -> Result<Polled<Record, Window>> {
-    let page = ListRecords { page_size: Some(PAGE), ..since(input, window.from()) };
-    let (answer, window) = match list(input, ListRecords { offset: window.page().map(str::to_owned), ..page.clone() }) {
-        Err(error)
-            if window.page().is_some() && error.details.as_ref().is_some_and(|facts| facts["type"] == OFFSET_GONE) =>
-        {
-            (list(input, page)?, window.restart())
-        }
-        answer => (answer?, window),
-    };
+    let page = since(input, window.from());
+    let (answer, window) =
+        match list_some(input, ListRecords { offset: window.page().map(str::to_owned), ..page.clone() }) {
+            Err(error)
+                if window.page().is_some()
+                    && error.details.as_ref().is_some_and(|facts| facts["type"] == OFFSET_GONE) =>
+            {
+                (list_some(input, page)?, window.restart())
+            }
+            answer => (answer?, window),
+        };
     let unknown = window.newest();
     let found = answer.records.into_iter().map(|record| Found {
         id: record.id.clone(),
@@ -54,9 +59,26 @@ fn since(input: &Watch, from: i64) -> ListRecords {
     }
 }
 
+/// As many records as are told at once. The next page begins after them, however many there are.
+fn list_some(input: &Watch, page: ListRecords) -> Result<Page> {
+    let [most, fewer @ ..] = PAGES;
+    let mut answer = ask(input, ListRecords { page_size: Some(most), ..page.clone() })?;
+    for size in fewer {
+        if answer.bytes.len() <= LARGEST_PAGE {
+            break;
+        }
+        answer = ask(input, ListRecords { page_size: Some(size), ..page.clone() })?;
+    }
+    answer::read(answer)
+}
+
 fn list(input: &Watch, page: ListRecords) -> Result<Page> {
+    answer::read(ask(input, page)?)
+}
+
+fn ask(input: &Watch, page: ListRecords) -> Result<http::Response> {
     let url = table(&input.base_id, &input.table)? + "/listRecords";
-    answer::read(http::post(url).json(&body(&page)?).send()?)
+    http::post(url).json(&body(&page)?).send()
 }
 
 #[cfg(test)]
@@ -125,6 +147,31 @@ mod tests {
         let (told, _, more) = ask(&host, &cursor, json!({"records": [record("recA", 6), record("recB", 6)]}));
         assert_eq!((told, more), (vec!["recB".to_owned()], false));
         assert_eq!(host.requests()[2].json().get("offset"), None);
+    }
+
+    #[test]
+    fn a_page_that_is_too_large_is_asked_for_in_parts() {
+        let host = Host::of::<Airtable>();
+        let long = |id: &str, length: usize| {
+            let mut record = record(id, 6);
+            record["fields"]["Notes"] = "x".repeat(length).into();
+            record
+        };
+        host.http("POST", LIST).answer(200, &json!({"records": [long("recA", 900_000), long("recB", 900_000)]}));
+        let (told, cursor, more) =
+            ask(&host, &at(5), json!({"records": [long("recA", 900_000)], "offset": "itr1/recA"}));
+        assert_eq!((told, more), (vec!["recA".to_owned()], true));
+        let (told, _, _) = ask(&host, &cursor, json!({"records": [long("recB", 900_000)]}));
+        assert_eq!(told, ["recB"]);
+        let sizes: Vec<_> = host.requests().iter().map(|request| request.json()["pageSize"].clone()).collect();
+        assert_eq!(sizes, [50, 10, 50]);
+
+        // One alone is told, however large it is: the server says then what it does not take.
+        for records in [[long("recC", 1_600_000), long("recD", 0)], [long("recC", 1_600_000), long("recD", 0)]] {
+            host.http("POST", LIST).answer(200, &json!({"records": records}));
+        }
+        assert_eq!(ask(&host, &at(5), json!({"records": [long("recC", 1_600_000)], "offset": "i"})).0, ["recC"]);
+        assert_eq!(host.requests()[5].json()["pageSize"], 1);
     }
 
     #[test]
