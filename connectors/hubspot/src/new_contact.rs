@@ -9,6 +9,9 @@ use crate::{answer, contacts};
 const CREATED: &str = "createdate";
 /// How many contacts one poll asks for.
 const PAGE: u32 = 100;
+/// How many contacts of one page are on the next one, too: pages are counted, and when a contact vanishes from those
+/// before, all behind it move up.
+const OVERLAP: u32 = 20;
 /// HubSpot pages through so many results of one search.
 const MOST_RESULTS: u32 = 10_000;
 /// How long HubSpot's search may lag behind its writes, in milliseconds. It says a few seconds.
@@ -44,9 +47,7 @@ pub(crate) fn poll(input: &NewContact, window: Window) -> Result<Polled<Contact,
         after: window.page().map(str::to_owned),
         ..SearchContacts::default()
     })?;
-    let next = paging.and_then(|paging| paging.next).map(|next| next.after);
-    // The search begins anew, from the newest contact on, where HubSpot would page no further.
-    let next = next.filter(|after| after.parse::<u32>().is_ok_and(|after| after < MOST_RESULTS));
+    let next = paging.and_then(|paging| paging.next).and_then(|next| next_page(window.page(), &next.after));
     let unknown = window.newest();
     let found = results.into_iter().map(|contact| Found {
         id: contact.id.clone(),
@@ -54,6 +55,16 @@ pub(crate) fn poll(input: &NewContact, window: Window) -> Result<Polled<Contact,
         data: contact,
     });
     Ok(window.take(found, next, LAG))
+}
+
+/// Where the next page begins; nowhere where HubSpot would page no further: the search begins anew then, from the newest
+/// contact on.
+fn next_page(page: Option<&str>, after: &str) -> Option<String> {
+    let here = page.and_then(|page| page.parse::<u32>().ok()).unwrap_or_default();
+    let after = after.parse::<u32>().ok().filter(|after| *after > here)?;
+    // Each page begins behind the one before, so that they come to an end.
+    let next = Some(after.saturating_sub(OVERLAP)).filter(|next| *next > here).unwrap_or(after);
+    (next <= MOST_RESULTS - PAGE).then(|| next.to_string())
 }
 
 fn search(search: SearchContacts) -> Result<SearchResult> {
@@ -108,11 +119,44 @@ mod tests {
         let last = json!({"total": 5, "results": [contact("6", 7)]});
         let (told, cursor, more) = ask(&host, Some(&cursor), last);
         assert_eq!((told, more), (vec!["6".to_owned()], false));
-        assert_eq!(host.requests()[2].json()["after"], "100");
+        assert_eq!(host.requests()[2].json()["after"], "80");
 
         // HubSpot shows it late, after a newer one.
         let late = [contact("4", 5), contact("5", 6), contact("late", 6), contact("6", 7)];
         assert_eq!(ask(&host, Some(&cursor), json!({"total": 4, "results": late})).0, ["late"]);
+    }
+
+    #[test]
+    fn a_contact_that_vanishes_hides_none_behind_it() {
+        let host = Host::of::<Hubspot>();
+        let all: Vec<_> = (1..=150).map(|number| contact(&format!("c{number}"), number / 3)).collect();
+        let (_, cursor, _) = ask(&host, None, json!({"total": 0, "results": []}));
+        let page = json!({"total": 150, "results": all[..100], "paging": {"next": {"after": "100"}}});
+        let (mut told, cursor, more) = ask(&host, Some(&cursor), page);
+        assert_eq!((told.len(), more), (100, true));
+
+        // Ten of the first page are gone: what was at 90 is at 80.
+        let (rest, _, more) = ask(&host, Some(&cursor), json!({"total": 140, "results": all[90..]}));
+        told.extend(rest);
+        assert_eq!((told.len(), more), (150, false));
+        assert_eq!(told.last().map(String::as_str), Some("c150"));
+    }
+
+    #[test]
+    fn each_page_begins_behind_the_one_before() {
+        for (page, after, next) in [
+            (None, "100", Some("80")),
+            (Some("80"), "180", Some("160")),
+            (None, "20", Some("20")),
+            (Some("80"), "95", Some("95")),
+            (Some("80"), "80", None),
+            (Some("80"), "7", None),
+            (Some("9820"), "9920", Some("9900")),
+            (Some("9840"), "9940", None),
+            (None, "a name", None),
+        ] {
+            assert_eq!(super::next_page(page, after).as_deref(), next, "{page:?} {after}");
+        }
     }
 
     #[test]
