@@ -1,7 +1,7 @@
 //! A package in JavaScript becomes a component, by componentize-js from npm.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -116,7 +116,8 @@ fn node_is_new_enough(version: &str) -> Result<(), CliError> {
 async fn install(folder: &Path, options: &Options<'_>) -> Result<(), CliError> {
     let command = if folder.join("package-lock.json").is_file() { "ci" } else { "install" };
     let mut npm = Command::new("npm");
-    npm.current_dir(folder).args([command, "--ignore-scripts", "--no-audit", "--no-fund"]);
+    // What makes the component is a dependency of development, which npm leaves out under NODE_ENV=production.
+    npm.current_dir(folder).args([command, "--include=dev", "--ignore-scripts", "--no-audit", "--no-fund"]);
     let failed = format!(
         "`npm {command}` failed in {}. It needs the registry once, or a cache that has the packages; try it by hand",
         folder.display()
@@ -155,7 +156,7 @@ fn missing(program: &str, error: &io::Error) -> CliError {
     ))
 }
 
-fn write(path: &PathBuf, text: &str) -> Result<(), CliError> {
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(CliError::file("make", folder))?;
     }
