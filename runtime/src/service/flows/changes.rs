@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::app_trigger::AppTrigger;
 use crate::domain::flow::Flow;
-use crate::domain::id::{GroupId, Name};
+use crate::domain::id::{Environment, GroupId, Name};
 use crate::domain::permission::Action;
 use crate::domain::published_app::PublishedApp;
 use crate::domain::schedule::Schedule;
@@ -72,12 +72,13 @@ impl Service {
         force: bool,
     ) -> Result<(), ServiceError> {
         let found = self.flow_for(actor, group, flow, Action::DeleteFlow)?;
-        for environment in found.published.keys() {
-            actor.authorise_environment(environment)?;
-        }
         let mut edit = self.edit(actor, group, Action::DeleteFlow).await?;
         let flow = find(edit.catalog(), group, found.id.as_str())?;
         let fired = FiredBy::of(edit.catalog(), &flow);
+        // A key for one environment ends nothing in another one.
+        for environment in flow.published.keys().chain(fired.environments()) {
+            actor.authorise_environment(environment)?;
+        }
         if !force && !(flow.published.is_empty() && fired.is_empty()) {
             let places: Vec<_> = flow.published.keys().map(ToString::to_string).collect();
             let published = if places.is_empty() { "nowhere".to_owned() } else { format!("in {}", places.join(", ")) };
@@ -133,6 +134,12 @@ impl FiredBy {
             app_triggers: catalog.app_triggers_of(&flow.id),
             apps: catalog.apps_of(&flow.group).filter(|app| app.flow == flow.id).cloned().collect(),
         }
+    }
+
+    /// Where it is fired by itself, whether it is published there or not.
+    fn environments(&self) -> impl Iterator<Item = &Environment> {
+        let schedules = self.schedules.iter().map(|schedule| &schedule.environment);
+        schedules.chain(self.app_triggers.iter().map(|trigger| &trigger.environment))
     }
 
     fn is_empty(&self) -> bool {
