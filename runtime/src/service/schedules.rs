@@ -84,6 +84,8 @@ impl Service {
         let flow = self.flow_for(actor, group, flow, Action::CreateSchedule)?;
         let id = TriggerId::from_random(&random_text(20, random))?;
         let mut edit = self.edit(actor, group, Action::CreateSchedule).await?;
+        // It may have been deleted meanwhile.
+        let flow = flows::find(edit.catalog(), group, flow.id.as_str())?;
         let of_flow = edit.catalog().schedules_of(&flow.id).len();
         if of_flow >= MAX_OF_FLOW {
             let message =

@@ -86,6 +86,8 @@ impl Service {
         check_description(&description)?;
         let path = wanted.path.take();
         let mut edit = self.edit(actor, group, Action::CreateTrigger).await?;
+        // It may have been deleted meanwhile.
+        let flow = flows::find(edit.catalog(), group, flow.id.as_str())?;
         let (settings, new_key) =
             self.change_settings(&mut edit, actor, group, &id, HttpSettings::initial(), wanted).await?;
         let path = changed_path(edit.catalog(), group, &id, &settings, None, path)?;
