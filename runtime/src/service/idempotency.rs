@@ -79,7 +79,7 @@ impl Service {
             return self.fire_now(firing).await;
         };
         let place = Place::of(&firing.flow.group, &firing.trigger, &key.id, &text);
-        let fingerprint = print(&firing.event);
+        let fingerprint = print(&rule.source, &firing.event);
         let deadline = Instant::now() + firing.timeout;
         let turn = loop {
             let mut running = match self.idempotency.turn(place.key()) {

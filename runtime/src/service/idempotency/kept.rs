@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::domain::id::{ApiKeyId, GroupId, TriggerId};
-use crate::domain::idempotency::fingerprint;
+use crate::domain::idempotency::{KeySource, fingerprint};
 use crate::domain::run::Failure;
 use crate::domain::secret::hex;
 use crate::service::error::ServiceError;
@@ -95,8 +95,12 @@ impl Place {
     }
 }
 
-/// What a request is, as far as another one under the same key has to be the same.
-pub(super) fn print(event: &Event) -> String {
+/// What a request is, as far as another one under the same key has to be the same. A key in a header is the sender's word
+/// for its whole request. One in the body is an event's id, beside which senders count their attempts.
+pub(super) fn print(source: &KeySource, event: &Event) -> String {
+    if matches!(source, KeySource::Pointer(_)) {
+        return hex(&fingerprint([event.method.as_bytes(), event.path.as_bytes()]));
+    }
     let query = event.query.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     hex(&fingerprint([event.method.as_bytes(), event.path.as_bytes(), &event.body[..]].into_iter().chain(query)))
 }
@@ -217,6 +221,26 @@ mod tests {
         let run = unseen.run;
         let Err(IdempotencyError::Unknown { run: told }) = unseen.replay("print") else { panic!("an answer") };
         assert_eq!(told, run);
+    }
+
+    #[test]
+    fn attempts_that_are_counted_in_the_body_are_one_request_where_the_key_stands_there() {
+        let event = |path: &str, body: &'static [u8]| Event {
+            trigger: "trg_triggertriggertrigge".to_owned(),
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            params: Vec::new(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Bytes::from_static(body),
+        };
+        let (first, again) = (event("/", br#"{"id": 7, "attempt": 0}"#), event("/", br#"{"id": 7, "attempt": 1}"#));
+        let in_body = KeySource::Pointer("/id".to_owned());
+        assert_eq!(print(&in_body, &first), print(&in_body, &again));
+        assert_ne!(print(&in_body, &first), print(&in_body, &event("/other", b"{}")));
+        let in_header = KeySource::Header("idempotency-key".to_owned());
+        assert_ne!(print(&in_header, &first), print(&in_header, &again));
+        assert_eq!(print(&in_header, &first), print(&in_header, &first.clone()));
     }
 
     #[test]
