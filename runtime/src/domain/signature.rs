@@ -239,7 +239,7 @@ pub enum SignatureError {
     Mismatch(String),
     /// The same, where the URL is signed too.
     #[error(
-        "The signature in {0} does not fit the request. Check that sender and trigger have the same secret, that the server's public_url is the beginning of the URL the sender calls, and that nothing in between changes URL or body"
+        "The signature in {0} does not fit the request. Check that sender and trigger have the same secret, that the URL the sender calls begins with the server's public_url or the group's host name, and that nothing in between changes URL or body"
     )]
     MismatchWithUrl(String),
     /// It was made too long ago.

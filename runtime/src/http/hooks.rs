@@ -22,6 +22,7 @@ use crate::http::extract::{BODY_TIMEOUT, read_body};
 use crate::http::hooks::address::{Address, take_address, take_headers};
 use crate::http::limits;
 use crate::http::problem::{Problem, RUN_ID};
+use crate::http::server::AsSent;
 use crate::http::{ApiState, usage};
 use crate::service::access::Presented;
 use crate::service::hooks::{Admitted, Answer, Call, Fired, Request as HookRequest, Target};
@@ -138,7 +139,8 @@ async fn answer(
 
 /// The URL as its caller wrote it, keys and all: below the server's own, or at a group's host name.
 fn called(api: &ApiState, sent: &Parts) -> SecretString {
-    let target = sent.uri.path_and_query().map_or("/", |target| target.as_str());
+    let uri = sent.extensions.get::<AsSent>().map_or(&sent.uri, |AsSent(uri)| uri);
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let group = address::host(sent).and_then(|host| api.service.group_at(host));
     match group {
         Some(group) => SecretString::from(format!("{}{target}", api.service.root_of(&group))),

@@ -76,9 +76,15 @@ fn connection(
     }
 }
 
+/// The URI of a request that had a trailing slash, with it: senders sign the URL that they call.
+#[derive(Debug, Clone)]
+pub(super) struct AsSent(pub(super) Uri);
+
 /// A trailing slash makes no difference, on any path.
-fn without_trailing_slash(mut request: Request<Incoming>) -> Request<Incoming> {
+fn without_trailing_slash<B>(mut request: Request<B>) -> Request<B> {
     if let Some(path_and_query) = shortened(request.uri()) {
+        let sent = AsSent(request.uri().clone());
+        request.extensions_mut().insert(sent);
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         parts.path_and_query = Some(path_and_query);
         *request.uri_mut() = Uri::from_parts(parts).expect("only the path became shorter");
@@ -98,6 +104,15 @@ fn shortened(uri: &Uri) -> Option<PathAndQuery> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_sent_is_kept_where_it_ended_in_a_slash() {
+        let request = |uri: &str| without_trailing_slash(Request::builder().uri(uri).body(()).unwrap());
+        let short = request("/hooks/a/?b=/");
+        assert_eq!(short.uri(), "/hooks/a?b=/");
+        assert_eq!(short.extensions().get::<AsSent>().unwrap().0, "/hooks/a/?b=/");
+        assert!(request("/hooks/a").extensions().get::<AsSent>().is_none());
+    }
 
     #[test]
     fn one_trailing_slash_is_taken_off() {

@@ -191,7 +191,11 @@ async fn hubspot_signs_the_url_it_called_wherever_the_key_is() {
     let server = Server::start().await;
     let trigger = server.trigger(json!({"scheme": "hubspot", "secret": SECRET})).await;
     let key = &server.key.secret;
-    for url in [format!("{}?auth-key={key}", trigger.url), format!("{}/{key}?portal=1&to=a%20b", trigger.url)] {
+    for url in [
+        format!("{}?auth-key={key}", trigger.url),
+        format!("{}/{key}?portal=1&to=a%20b", trigger.url),
+        format!("{}/{key}/?portal=2", trigger.url),
+    ] {
         let good = hubspot(&Letter { secret: SECRET, time: server.now(), url: &url });
         let answer = server.post(&url, &good, BODY).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
