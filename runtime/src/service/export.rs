@@ -123,6 +123,8 @@ struct Collected {
     contents: Contents,
     taken: Vec<Taken>,
     modules: BTreeMap<ModuleDigest, u64>,
+    /// The size of the records so far.
+    bytes: usize,
 }
 
 impl Service {
@@ -177,11 +179,12 @@ impl Service {
             Some((sealing, secrets)) => Some(sealing.seal(&line, &secrets)?),
             None => None,
         };
+        edit.save().await?;
+        // A module is what its digest says, and none goes away: others need not wait until all are read.
         let mut modules = Vec::with_capacity(header.modules.len());
         for module in &header.modules {
             modules.push(self.module_bytes(&module.digest).await?);
         }
-        edit.save().await?;
         let parts = assemble(line, records, sealed, modules);
         let size = parts.iter().map(|part| part.len() as u64).sum();
         Ok(Exported { parts, size, turn })
@@ -189,12 +192,13 @@ impl Service {
 
     /// Reads a group's records, and takes their secrets out.
     fn collect(&self, catalog: &Catalog, group: &GroupId, with_tokens: bool) -> Result<Collected, ServiceError> {
-        let mut collected = Collected { contents: Contents::default(), taken: Vec::new(), modules: BTreeMap::new() };
+        let mut collected =
+            Collected { contents: Contents::default(), taken: Vec::new(), modules: BTreeMap::new(), bytes: 0 };
         for (noun, kind) in KINDS {
             match kind {
                 Kind::LeftOut(_) => {}
                 Kind::Token if !with_tokens => {}
-                _ => self.collect_kind(noun, group, &mut collected)?,
+                _ => self.collect_kind(catalog, noun, group, &mut collected)?,
             }
         }
         for connection in catalog.connections.values().filter(|connection| connection.group == *group) {
@@ -215,19 +219,25 @@ impl Service {
         Ok(collected)
     }
 
-    fn collect_kind(&self, noun: &str, group: &GroupId, into: &mut Collected) -> Result<(), ServiceError> {
+    fn collect_kind(
+        &self,
+        catalog: &Catalog,
+        noun: &str,
+        group: &GroupId,
+        into: &mut Collected,
+    ) -> Result<(), ServiceError> {
         let doing = "reading a group's records";
         if noun == "group" {
             let record = self.store.get(&format!("group/{group}")).map_err(ServiceError::internal(doing))?;
             let record = record.ok_or(ServiceError::NotFound { what: "Group" })?;
-            return self.collect_one(noun, "", decode(&record.value)?, into);
+            return self.collect_one(catalog, noun, "", decode(&record.value)?, into);
         }
         let prefix = format!("{noun}/{group}/");
         let mut after: Option<String> = None;
         loop {
             let page = self.store.scan(&prefix, after.as_deref(), PAGE).map_err(ServiceError::internal(doing))?;
             for (key, record) in &page {
-                self.collect_one(noun, &key[prefix.len()..], decode(&record.value)?, into)?;
+                self.collect_one(catalog, noun, &key[prefix.len()..], decode(&record.value)?, into)?;
             }
             match page.into_iter().last() {
                 Some((key, _)) => after = Some(key),
@@ -236,16 +246,29 @@ impl Service {
         }
     }
 
-    fn collect_one(&self, noun: &str, key: &str, mut record: Value, into: &mut Collected) -> Result<(), ServiceError> {
+    fn collect_one(
+        &self,
+        catalog: &Catalog,
+        noun: &str,
+        key: &str,
+        mut record: Value,
+        into: &mut Collected,
+    ) -> Result<(), ServiceError> {
         strip(noun, &mut record);
         if let Some(digest) = module_of(noun, &record) {
             let size = self.modules.size(digest).map_err(ServiceError::internal("exporting a module"))?;
-            let missing = || ServiceError::internal("exporting a module")(format!("the file of {digest} is missing"));
+            let missing = || missing_module(catalog, noun, key, &record, digest);
             into.modules.insert(digest, size.ok_or_else(missing)?);
         }
         let id = key.rsplit('/').next().unwrap_or_default();
         take_secrets(noun, id, &mut record, &mut into.taken);
-        into.contents.entries.push(Entry { kind: noun.to_owned(), key: key.to_owned(), record });
+        let entry = Entry { kind: noun.to_owned(), key: key.to_owned(), record };
+        into.bytes += serde_json::to_vec(&entry).map_or(0, |bytes| bytes.len());
+        into.contents.entries.push(entry);
+        // Nobody changes anything meanwhile: what cannot become an archive is not read to its end.
+        if into.contents.entries.len() > MOST_RECORDS || into.bytes > MOST_RECORD_BYTES {
+            return Err(too_much());
+        }
         Ok(())
     }
 
@@ -293,6 +316,30 @@ fn strip(noun: &str, record: &mut Value) {
     }
 }
 
+/// A damaged data folder: what is left of a group can be exported when its file is there again.
+fn missing_module(catalog: &Catalog, noun: &str, key: &str, record: &Value, digest: ModuleDigest) -> ServiceError {
+    // Versions lie below the flow's id, or the connector's name.
+    let owner = key.split('/').next().unwrap_or_default();
+    let (whose, again) = match noun {
+        "flow-version" => {
+            let flow = record["flow"].as_str().unwrap_or(owner);
+            let name = catalog.flows.values().find(|found| found.id.as_str() == flow);
+            let name = name.map_or(flow, |found| found.name.as_str());
+            (format!("version {} of the flow \"{name}\"", record["version"]), "push")
+        }
+        _ => (format!("version {} of the connector \"{owner}\"", record["version"]), "install"),
+    };
+    ServiceError::Conflict(format!(
+        "The module of {whose} is missing in the data folder ({digest}). Restore its file from a backup, or {again} the same file again"
+    ))
+}
+
+fn too_much() -> ServiceError {
+    ServiceError::Invalid(format!(
+        "The group has more than an archive holds: {MOST_RECORDS} records, {MOST_RECORD_BYTES} bytes together. Copy the data folder instead"
+    ))
+}
+
 /// Checks that an import can be one commit.
 pub(super) fn check_bounds(contents: &Contents, bytes: usize) -> Result<(), ServiceError> {
     let records = contents.entries.len();
@@ -308,6 +355,16 @@ pub(super) fn check_bounds(contents: &Contents, bytes: usize) -> Result<(), Serv
 mod tests {
     use super::*;
     use crate::service::record::PREFIXES;
+
+    #[test]
+    fn a_module_that_is_missing_is_named() {
+        let digest = ModuleDigest::of(b"lost");
+        let told = |noun, key, record| missing_module(&Catalog::default(), noun, key, &record, digest).to_string();
+        let flow = told("flow-version", "flw_a/0000000003", json!({"flow": "flw_a", "version": 3}));
+        assert!(flow.contains("version 3 of the flow \"flw_a\"") && flow.contains(&digest.to_string()), "{flow}");
+        let connector = told("connector-version", "hubspot/0000000002", json!({"version": 2}));
+        assert!(connector.contains("version 2 of the connector \"hubspot\""), "{connector}");
+    }
 
     #[test]
     fn every_kind_of_record_is_exported_or_named_as_left_out() {
