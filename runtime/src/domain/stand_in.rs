@@ -6,6 +6,8 @@ use serde_json::{Map, Number, Value, json};
 const MAX_DEPTH: usize = 32;
 /// Members and elements of one value at most. A schema may ask for more than anybody wants to see.
 const MAX_PARTS: usize = 2000;
+/// How many bytes of a text or of a value that is given cost as much as one part.
+const PART: usize = 64;
 /// The longest text that is made, in letters.
 const MAX_TEXT: u64 = 10_000;
 
@@ -40,10 +42,10 @@ impl<'a> Maker<'a> {
             return Value::Null;
         };
         if let Some(given) = example(schema).or_else(|| members.get("default")).or_else(|| members.get("const")) {
-            return given.clone();
+            return self.copied(given);
         }
         if let Some(first) = members.get("enum").and_then(Value::as_array).and_then(|choices| choices.first()) {
-            return first.clone();
+            return self.copied(first);
         }
         if let Some(path) = members.get("$ref").and_then(Value::as_str) {
             let target = path.strip_prefix('#').and_then(|path| self.whole.pointer(path));
@@ -64,6 +66,12 @@ impl<'a> Maker<'a> {
         self.of_type(kind(schema), schema, depth)
     }
 
+    /// A value that the schema gives. The one that goes beyond the bound is the last one: what comes after is `null`.
+    fn copied(&mut self, given: &Value) -> Value {
+        self.parts += given.to_string().len() / PART;
+        given.clone()
+    }
+
     /// A value with the members that stand beside `anyOf`, `oneOf` or `allOf`.
     fn joined(&mut self, value: Value, schema: &'a Value, depth: usize) -> Value {
         if schema.get("properties").is_none() {
@@ -76,7 +84,11 @@ impl<'a> Maker<'a> {
         match kind {
             "object" => self.object(schema, depth),
             "array" => self.array(schema, depth),
-            "string" => text(schema),
+            "string" => {
+                let text = text(schema);
+                self.parts += text.as_str().map_or(0, str::len) / PART;
+                text
+            }
             "integer" => number(schema, true),
             "number" => number(schema, false),
             "boolean" => Value::Bool(false),
@@ -88,9 +100,18 @@ impl<'a> Maker<'a> {
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let mut object = Map::new();
         for name in required.filter_map(Value::as_str) {
+            if self.parts >= MAX_PARTS {
+                break;
+            }
+            self.parts += name.len() / PART;
             let of_all = schema.get("additionalProperties");
             let member = schema.get("properties").and_then(|properties| properties.get(name)).or(of_all);
-            let value = member.map_or(Value::Null, |member| self.make(member, depth + 1));
+            let value = if let Some(member) = member {
+                self.make(member, depth + 1)
+            } else {
+                self.parts += 1;
+                Value::Null
+            };
             object.insert(name.to_owned(), value);
         }
         Value::Object(object)
@@ -241,5 +262,26 @@ mod tests {
         assert!(stand_in(&wide).to_string().len() < 100_000);
         assert_eq!(stand_in(&json!({"type": "string", "minLength": u64::MAX})).as_str().map(str::len), Some(10_000));
         assert_eq!(stand_in(&json!({"$ref": "#/nowhere"})), json!(null));
+    }
+
+    #[test]
+    fn what_is_large_is_not_multiplied() {
+        let large = "x".repeat(200_000);
+        let many = |items: Value| stand_in(&json!({"type": "array", "minItems": 2000, "items": items})).to_string();
+        let names = (0..50_000).map(|n| format!("member{n}")).collect::<Value>();
+        for items in [
+            json!({"example": large}),
+            json!({"default": [large]}),
+            json!({"enum": [large]}),
+            json!({"type": "string", "minLength": 10_000}),
+            json!({"type": "object", "required": names}),
+            json!({"type": "object", "required": [large]}),
+        ] {
+            let made = many(items);
+            assert!(made.len() < 500_000, "{}", made.len());
+        }
+        // A single one is given as it is.
+        assert_eq!(stand_in(&json!({"example": large})), json!(large));
+        assert!(many(json!({"example": "x".repeat(20)})).len() > 10_000);
     }
 }

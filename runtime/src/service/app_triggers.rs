@@ -89,6 +89,7 @@ impl Service {
     ) -> Result<AppTriggerDetails, ServiceError> {
         let flow = self.flow_for(actor, group, flow, Action::CreateAppTrigger)?;
         let id = TriggerId::from_random(&random_text(20, random))?;
+        let trigger = Arc::new(wanted.make(&self.catalog(), actor, &flow, id, self.now())?);
         let mut edit = self.edit(actor, group, Action::CreateAppTrigger).await?;
         // It may have been deleted meanwhile.
         let flow = flows::find(edit.catalog(), group, flow.id.as_str())?;
@@ -98,7 +99,7 @@ impl Service {
                 format!("The flow \"{}\" has {of_flow} app triggers, and can have no more. Delete one", flow.name);
             return Err(ServiceError::Conflict(message));
         }
-        let trigger = Arc::new(wanted.make(&edit, actor, &flow, id, self.now())?);
+        changes::check_still_there(edit.catalog(), actor, &trigger)?;
         edit.put(Record::AppTrigger(trigger.clone()));
         edit.save().await?;
         self.app_trigger_details(trigger)
@@ -114,10 +115,15 @@ impl Service {
         id: &TriggerId,
         changes: AppTriggerChanges,
     ) -> Result<AppTriggerDetails, ServiceError> {
-        self.flow_for(actor, group, flow, Action::UpdateAppTrigger)?;
+        let catalog = self.catalog();
+        let before = find(&catalog, actor, &*self.flow_for(actor, group, flow, Action::UpdateAppTrigger)?, id)?;
+        let trigger = Arc::new(changes.apply(&catalog, actor, &before, self.now())?);
         let mut edit = self.edit(actor, group, Action::UpdateAppTrigger).await?;
-        let before = find_in(&edit, actor, group, flow, id)?;
-        let trigger = Arc::new(changes.apply(&edit, actor, &before, self.now())?);
+        if find_in(&edit, actor, group, flow, id)? != before {
+            let message = "The app trigger was changed by somebody else meanwhile. Try again".to_owned();
+            return Err(ServiceError::Conflict(message));
+        }
+        changes::check_still_there(edit.catalog(), actor, &trigger)?;
         edit.put(Record::AppTrigger(trigger.clone()));
         edit.save().await?;
         self.app_trigger_details(trigger)

@@ -9,10 +9,10 @@ use crate::domain::app_trigger::{AppTrigger, EVERY, EVERY_BOUNDS, MAX_INPUT};
 use crate::domain::connection::Connection;
 use crate::domain::flow::Flow;
 use crate::domain::id::{ConnectionId, TriggerId};
+use crate::domain::input_schema::{InputError, InputSchema};
 use crate::service::access::Actor;
 use crate::service::catalog::Catalog;
 use crate::service::check_description;
-use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 
 /// Faults of an input that are told at once.
@@ -54,10 +54,10 @@ pub struct AppTriggerChanges {
 }
 
 impl AppTriggerChanges {
-    /// The trigger that is wanted.
+    /// The trigger that is wanted. Checking its input may take long: this is done before others have to wait for it.
     pub(super) fn make(
         self,
-        edit: &Edit,
+        catalog: &Catalog,
         actor: &Actor,
         flow: &Flow,
         id: TriggerId,
@@ -70,7 +70,7 @@ impl AppTriggerChanges {
         };
         let connection = self.connection.clone().ok_or_else(|| missing("connection"))?;
         let trigger = self.trigger.clone().ok_or_else(|| missing("trigger"))?;
-        let connection = find_connection(edit.catalog(), actor, flow, &connection)?;
+        let connection = find_connection(catalog, actor, flow, &connection)?;
         let new = AppTrigger {
             id,
             group: flow.group.clone(),
@@ -85,18 +85,17 @@ impl AppTriggerChanges {
             starts: now,
             created: now,
         };
-        self.apply(edit, actor, &new, now)
+        self.apply(catalog, actor, &new, now)
     }
 
-    /// A trigger after the changes, where they are possible.
+    /// A trigger after the changes, where they are possible. As [`Self::make`], before the edit.
     pub(super) fn apply(
         self,
-        edit: &Edit,
+        catalog: &Catalog,
         actor: &Actor,
         before: &AppTrigger,
         now: Timestamp,
     ) -> Result<AppTrigger, ServiceError> {
-        let catalog = edit.catalog();
         let flow = catalog.flows.get(&before.flow).ok_or(ServiceError::NotFound { what: "Flow" })?;
         let mut trigger = before.clone();
         trigger.description = self.description.unwrap_or(trigger.description);
@@ -125,6 +124,12 @@ impl AppTriggerChanges {
         }
         Ok(trigger)
     }
+}
+
+/// Checks that what a trigger was made from is still there when it is put into the catalog.
+pub(super) fn check_still_there(catalog: &Catalog, actor: &Actor, trigger: &AppTrigger) -> Result<(), ServiceError> {
+    let flow = catalog.flows.get(&trigger.flow).ok_or(ServiceError::NotFound { what: "Flow" })?;
+    find_connection(catalog, actor, flow, &trigger.connection).map(drop)
 }
 
 fn find_connection<'a>(
@@ -158,16 +163,15 @@ fn check_input(catalog: &Catalog, connection: &Connection, wanted: &AppTrigger) 
             "The input has {size} bytes; {MAX_INPUT} are allowed. Look for less"
         )));
     }
-    let schema = jsonschema::validator_for(&offered.input).map_err(|error| {
+    let schema = InputSchema::new(offered.input.clone()).map_err(|error| {
         ServiceError::Invalid(format!(
             "The connector \"{}\" has no usable schema for the input of \"{}\": {error}. Push a version that has",
             connector.name, offered.name
         ))
     })?;
-    let faults: Vec<_> = schema.iter_errors(&wanted.input).take(MAX_FAULTS).map(|error| error.to_string()).collect();
-    if faults.is_empty() {
-        return Ok(());
-    }
+    let Err(faults) = schema.check(&wanted.input) else { return Ok(()) };
+    let told = |InputError { path, message }| if path.is_empty() { message } else { format!("{message} (at {path})") };
+    let faults: Vec<_> = faults.into_iter().take(MAX_FAULTS).map(told).collect();
     Err(ServiceError::Invalid(format!(
         "The input is not as the trigger \"{}\" wants it: {}",
         offered.name,

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::domain::connector::Connector;
 use crate::domain::id::{ConnectorName, Name};
+use crate::domain::input_schema::{InputError, InputSchema};
 use crate::domain::run::Step;
 use crate::domain::stand_in::stand_in;
 use crate::service::calls::{MAX_METHOD, MAX_OPENED, POISONED, RunCalls, failure};
@@ -21,8 +22,6 @@ use crate::wasm::{Connections, GuestError, RunScope, SlotHandle};
 
 /// Faults of an input that are told at most.
 const MAX_FAULTS: usize = 5;
-/// The longest text of one fault, in letters: it may repeat the input.
-const MAX_FAULT: usize = 300;
 /// The member of an answer that makes the call fail with it.
 const ERROR: &str = "$error";
 
@@ -183,17 +182,14 @@ fn check_input(method: &Method, input: &str) -> Result<(), GuestError> {
     let invalid = |message: String| GuestError::lasting("invalid_input", message);
     let input: Value = serde_json::from_str(input)
         .map_err(|error| invalid(format!("the input of {} is not JSON: {error}", method.name)))?;
-    // A schema that is none cannot be checked by; the connector itself goes by its types.
-    let Ok(validator) = jsonschema::validator_for(&method.input) else { return Ok(()) };
-    let faults = validator.iter_errors(&input).take(MAX_FAULTS).map(|error| {
-        let place = error.instance_path().to_string();
-        let place = if place.is_empty() { String::new() } else { format!("at {place}: ") };
-        format!("{place}{error}").chars().take(MAX_FAULT).collect::<String>()
-    });
+    // A schema that is none, or is no small one, cannot be checked by; the connector itself goes by its types.
+    let Ok(schema) = InputSchema::new(method.input.clone()) else { return Ok(()) };
+    let Err(faults) = schema.check(&input) else { return Ok(()) };
+    let faults = faults
+        .into_iter()
+        .take(MAX_FAULTS)
+        .map(|InputError { path, message }| if path.is_empty() { message } else { format!("at {path}: {message}") });
     let faults: Vec<_> = faults.collect();
-    if faults.is_empty() {
-        return Ok(());
-    }
     Err(invalid(format!("the input of {} does not fit its schema: {}", method.name, faults.join("; "))))
 }
 
@@ -241,13 +237,19 @@ mod tests {
         };
         let get = method(json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}}));
         assert!(check_input(&get, r#"{"id": "7"}"#).is_ok());
-        for (input, said) in [("{}", "\"id\" is a required property"), (r#"{"id": 7}"#, "at /id: 7"), ("{", "not JSON")]
+        for (input, said) in
+            [("{}", "\"id\" is a required property"), (r#"{"id": 7}"#, "at /id: value is not"), ("{", "not JSON")]
         {
             let error = check_input(&get, input).unwrap_err();
             assert_eq!(error.code, "invalid_input");
             assert!(error.message.contains(said), "{}", error.message);
         }
         assert!(check_input(&method(json!({"type": "no-type"})), "1").is_ok());
+        // What is checked is bounded.
+        let doubled =
+            |n: usize| (format!("n{n}"), json!({"allOf": vec![json!({"$ref": format!("#/$defs/n{}", n + 1)}); 9]}));
+        let definitions = (0..15).map(doubled).chain([("n15".to_owned(), json!(false))]).collect::<Value>();
+        assert!(check_input(&method(json!({"$ref": "#/$defs/n0", "$defs": definitions})), "1").is_ok());
         // Nothing is fetched for a schema.
         assert!(check_input(&method(json!({"$ref": "https://example.com/schema"})), "1").is_ok());
     }
