@@ -26,6 +26,7 @@ pub use changes::FlowChange;
 pub(super) use checks::check_manifest;
 pub use checks::{Missing, NotPublishable};
 pub use publish::{MAX_ENTRIES_LISTED, Published};
+pub(super) use versions::undescribed;
 pub use versions::{Compared, MAX_LISTED, NewVersion, Pushed, VersionName};
 
 impl Service {

@@ -14,7 +14,8 @@ use crate::domain::digest::ModuleDigest;
 use crate::domain::flow::Flow;
 use crate::service::Service;
 use crate::service::error::ServiceError;
-use crate::wasm::{ConnectorModule, FlowModule};
+use crate::service::flows::undescribed;
+use crate::wasm::{CallError, ConnectorModule, FlowModule};
 
 /// Flows kept ready though they are published nowhere: drafts that are tried, and what was replaced a moment ago, for
 /// the runs that are queued for it and for its rollback. The one unused for longest makes place.
@@ -94,14 +95,27 @@ impl Service {
             return Ok(kept.flow.clone());
         }
         let module = self.wasm.load_flow(&self.module_bytes(digest).await?).await?;
-        let manifest = self.wasm.describe_flow(&module).await.unwrap_or_else(|error| {
-            // It said so when it was pushed; that it runs counts for more than that its slots are checked.
-            tracing::warn!(%digest, error = &error as &dyn std::error::Error, "a flow does not describe itself any more; it may open any slot");
-            FlowManifest::default()
-        });
+        let manifest = match self.wasm.describe_flow(&module).await {
+            Ok(manifest) => manifest,
+            Err(error @ CallError::Overloaded { .. }) => return Err(undescribed(error)),
+            Err(error) => self.said_before(digest)?.ok_or_else(|| undescribed(error))?,
+        };
         let flow = self.ready(module, &manifest);
         self.shelve(*digest, flow.clone());
         Ok(flow)
+    }
+
+    /// What a published flow said about itself when it was pushed. Without it nobody knows which slots it may open.
+    fn said_before(&self, digest: &ModuleDigest) -> Result<Option<FlowManifest>, ServiceError> {
+        for flow in self.catalog().flows.values() {
+            for publication in flow.published.values().filter(|publication| publication.digest == *digest) {
+                let manifest = self.stored_manifest(flow, publication.version)?;
+                if manifest.is_some() {
+                    return Ok(manifest);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// A module that was loaded, ready to run.

@@ -14,7 +14,7 @@ use crate::service::error::ServiceError;
 use crate::service::flows::{find, manifest_key, version_key, version_prefix};
 use crate::service::record::{Record, decode, encode};
 use crate::service::{Service, check_description};
-use crate::wasm::inspect;
+use crate::wasm::{CallError, inspect};
 
 /// Versions answered at most in one page, and where nothing is said.
 pub const MAX_LISTED: usize = 500;
@@ -205,15 +205,34 @@ impl Service {
         flow: &Flow,
         version: &FlowVersion,
     ) -> Result<FlowManifest, ServiceError> {
-        let doing = "reading what a version says of itself";
-        let record = self.store.get(&manifest_key(flow, version.version)).map_err(ServiceError::internal(doing))?;
-        match record {
-            Some(record) => decode(&record.value),
+        match self.stored_manifest(flow, version.version)? {
+            Some(manifest) => Ok(manifest),
             None => {
                 // Pushed to an earlier server, which did not ask.
                 let ready = self.flow_module(&version.digest).await?;
-                self.wasm.describe_flow(&ready.module).await.map_err(ServiceError::internal(doing))
+                self.wasm.describe_flow(&ready.module).await.map_err(undescribed)
             }
         }
+    }
+
+    /// What a version said about itself when it was pushed; nothing where an earlier server did not ask.
+    pub(in crate::service) fn stored_manifest(
+        &self,
+        flow: &Flow,
+        version: u32,
+    ) -> Result<Option<FlowManifest>, ServiceError> {
+        let record = self.store.get(&manifest_key(flow, version));
+        let record = record.map_err(ServiceError::internal("reading what a version says of itself"))?;
+        record.map(|record| decode(&record.value)).transpose()
+    }
+}
+
+/// A flow does not tell about itself now.
+pub(in crate::service) fn undescribed(error: CallError) -> ServiceError {
+    match error {
+        CallError::Overloaded { retry_after } => {
+            ServiceError::Overloaded { what: "No place is free to ask the flow about itself", retry_after }
+        }
+        error => ServiceError::internal("asking a flow about itself")(error),
     }
 }
