@@ -22,7 +22,8 @@ use crate::service::record::{Record, decode, encode};
 
 pub use uses::Incompatible;
 
-/// Versions of a connector that are kept, the newest: what one can go back to. Whoever installs in a loop fills no disk.
+/// Versions of a connector that are kept, the newest: what one can go back to. Their modules' files stay, as
+/// those of flows do: others may have the same.
 const KEPT_VERSIONS: u32 = 100;
 /// Versions deleted at a time with their connector.
 const PAGE: usize = 1000;
@@ -116,11 +117,7 @@ impl Service {
     ) -> Result<Installed, ServiceError> {
         authorise(actor, &self.catalog(), group, INSTALL)?;
         let digest = ModuleDigest::of(&bytes);
-        let in_use = |catalog: &Catalog| {
-            let mut all = catalog.connectors.values();
-            all.find(|found| found.group.as_ref() == group && found.digest == digest).cloned()
-        };
-        if let Some(connector) = in_use(&self.catalog()) {
+        if let Some(connector) = in_use(&self.catalog(), group, &digest) {
             return Ok(Installed { connector, change: Change::Unchanged, warnings: Vec::new() });
         }
         let manifest = self.admit_connector(&bytes).await?.manifest;
@@ -128,8 +125,21 @@ impl Service {
         let size = bytes.len() as u64;
         self.modules.put(bytes).await.map_err(ServiceError::internal("keeping a module"))?;
         self.connector_module(&digest).await?;
+        let module = NewModule { manifest, name, digest, size };
+        let installed = self.install_module(actor, group, module, force).await;
+        self.tidy_if_refused(installed)
+    }
+
+    /// Puts a connector's module into use that is ready.
+    async fn install_module(
+        self: &Arc<Self>,
+        actor: &Actor,
+        group: Option<&GroupId>,
+        NewModule { manifest, name, digest, size }: NewModule,
+        force: bool,
+    ) -> Result<Installed, ServiceError> {
         let edit = self.edit_connectors(actor, group, if force { FORCE } else { INSTALL }).await?;
-        if let Some(connector) = in_use(edit.catalog()) {
+        if let Some(connector) = in_use(edit.catalog(), group, &digest) {
             return Ok(Installed { connector, change: Change::Unchanged, warnings: Vec::new() });
         }
         let before = edit.catalog().installed(group, &name).cloned();
@@ -169,13 +179,21 @@ impl Service {
         };
         let (_, version) = find(&self.catalog())?;
         self.connector_module(&version.digest).await?;
-        let edit = self.edit_connectors(actor, group, if force { FORCE } else { ROLL_BACK }).await?;
-        let (before, version) = find(edit.catalog())?;
-        if before.version == version.version {
-            return Ok(Installed { connector: before, change: Change::Unchanged, warnings: Vec::new() });
-        }
-        let connector = before.with(version);
-        self.swap_connector(edit, Some(before), connector, Change::Restored, force).await
+        let change = async {
+            let edit = self.edit_connectors(actor, group, if force { FORCE } else { ROLL_BACK }).await?;
+            let (before, version) = find(edit.catalog())?;
+            if before.version == version.version {
+                return Ok(Installed { connector: before, change: Change::Unchanged, warnings: Vec::new() });
+            }
+            let connector = before.with(version);
+            self.swap_connector(edit, Some(before), connector, Change::Restored, force).await
+        };
+        self.tidy_if_refused(change.await)
+    }
+
+    /// Lets go of the module that was made ready for a change that is not made.
+    fn tidy_if_refused(&self, changed: Result<Installed, ServiceError>) -> Result<Installed, ServiceError> {
+        changed.inspect_err(|_| self.tidy_shelf())
     }
 
     /// Removes a connector with its versions. Refused while connections use it, unless a group's connections can go on
@@ -289,6 +307,20 @@ impl Service {
             page.iter().for_each(|(key, _)| edit.remove_beside(key));
         }
     }
+}
+
+/// A connector's module that was admitted.
+struct NewModule {
+    manifest: Manifest,
+    name: ConnectorName,
+    digest: ModuleDigest,
+    size: u64,
+}
+
+/// The connector of a group, or of the server, that is this module.
+fn in_use(catalog: &Catalog, group: Option<&GroupId>, digest: &ModuleDigest) -> Option<Arc<Connector>> {
+    let mut all = catalog.connectors.values();
+    all.find(|found| found.group.as_ref() == group && found.digest == *digest).cloned()
 }
 
 fn first_of(group: Option<&GroupId>, name: ConnectorName, version: ConnectorVersion) -> Connector {

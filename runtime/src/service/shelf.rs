@@ -63,7 +63,7 @@ struct Unpublished {
     used: Timestamp,
 }
 
-/// How many flows' modules there are in memory.
+/// How many modules there are in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShelfFigures {
     /// Those that are published somewhere.
@@ -72,6 +72,8 @@ pub struct ShelfFigures {
     pub unpublished: usize,
     /// All that exist, with those that only running flows hold.
     pub alive: usize,
+    /// Connectors' modules.
+    pub connectors: usize,
 }
 
 impl Flows {
@@ -170,13 +172,14 @@ impl Service {
         }
     }
 
-    /// How many flows' modules there are in memory.
+    /// How many modules there are in memory.
     pub fn shelf_figures(&self) -> ShelfFigures {
         let flows = self.shelf.flows.read().expect(POISONED);
         ShelfFigures {
             published: flows.published.len(),
             unpublished: flows.unpublished.len(),
             alive: self.shelf.alive.load(Ordering::Relaxed),
+            connectors: self.shelf.connectors.read().expect(POISONED).len(),
         }
     }
 

@@ -98,9 +98,11 @@ async fn what_would_break_is_said_and_nothing_is_changed() {
     let app = TestApp::start().await;
     app.install("hubspot").await;
     let connection = connect(&app, "https://api.hubapi.com").await;
+    let ready = app.app().service().shelf_figures().connectors;
     let refused = install(&app, OF_GROUP, other_auth()).await;
     let (status, code, message) = refused.problem();
     assert_eq!((status, code.as_str()), (409, "connector_incompatible"));
+    assert_eq!(app.app().service().shelf_figures().connectors, ready, "what is refused is not kept in memory");
     assert!(
         message.contains("The connection \"crm\" in production authenticates by \"private_app\", which is gone"),
         "{message}"
