@@ -1,6 +1,6 @@
 //! README.md and ARCHITECTURE.md say what is so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use headgate::settings::Settings;
@@ -41,6 +41,9 @@ fn the_map_leads_to_files_that_exist() {
         .filter(|word| word.ends_with(".rs"))
         .collect();
     assert!(named.len() > 50, "ARCHITECTURE.md has no map: {named:?}");
-    let missing: Vec<_> = named.into_iter().filter(|name| !sources.join(name).is_file()).collect();
+    let missing: Vec<_> = named.iter().copied().filter(|name| !sources.join(name).is_file()).collect();
     assert_eq!(missing, Vec::<&str>::new(), "ARCHITECTURE.md names files of runtime/src that do not exist");
+    let mut once = BTreeSet::new();
+    let twice: Vec<_> = named.into_iter().filter(|name| !once.insert(*name)).collect();
+    assert_eq!(twice, Vec::<&str>::new(), "ARCHITECTURE.md names these files more than once");
 }
