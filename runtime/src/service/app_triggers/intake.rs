@@ -53,6 +53,11 @@ impl Service {
             state.begun = !answer.more;
         }
         if taken.stopped.is_none() {
+            // Asked at once, it would say the same for ever.
+            if answer.more && before.cursor.as_ref() == Some(&answer.cursor) && state.seen == before.seen {
+                let message = "the connector says that there is more, but answers the cursor that it was asked with and no new record. Mend it: it has to move its cursor on, or to say that there is no more";
+                return Err(Failed::fault("no_progress", message));
+            }
             state.cursor = Some(answer.cursor);
             state.repeated += taken.repeated;
             (state.failures, state.last_error) = (0, None);

@@ -51,6 +51,23 @@ async fn a_broken_trigger_is_alerted_about_until_it_works_again() {
 }
 
 #[tokio::test]
+async fn a_connector_that_comes_no_further_is_not_asked_on_and_on() {
+    let stage = Stage::set().await;
+    let asked = stage.asked();
+    stage.script.page("a", &["old"], "a", true);
+    let state = stage.turns_after(60).await;
+    assert_eq!((&state["last_error"]["code"], &state["failures"]), (&json!("no_progress"), &json!(1)));
+    assert_eq!(stage.asked(), asked + 1);
+    // A record that is new is progress, and so is another cursor.
+    stage.script.page("a", &["1"], "a", true);
+    let state = stage.turns_after(5_000).await;
+    assert_eq!((&state["records"], &state["last_error"]["code"]), (&json!(1), &json!("no_progress")));
+    stage.script.page("a", &["1"], "b", true);
+    let state = stage.turns_after(5_000).await;
+    assert_eq!((&state["cursor"], state.get("last_error")), (&json!("b"), None));
+}
+
+#[tokio::test]
 async fn what_is_too_much_is_refused_and_what_the_app_reflects_is_scrubbed() {
     let stage = Stage::set().await;
     let many: Vec<_> = (0..1001).map(|n| json!([n.to_string(), {"n": n.to_string()}])).collect();
