@@ -14,14 +14,24 @@ const MAX_SCHEMA: usize = 24 << 10;
 /// How deep a schema may be nested, references followed.
 const MAX_DEPTH: usize = 64;
 
-/// The most parts a schema may have, references followed: the work of one check is at most this, times the parts of the input.
+/// The most parts a schema may have, references followed: the work of one check is at most this, times the weight of the input.
 const MAX_PARTS: usize = 2000;
 
 /// The most errors that are told at once. Whoever has more of them reads the first ones.
 const MAX_ERRORS: usize = 20;
 
-/// How much work goes into finding all errors: parts of the schema times parts of the input. Beyond it only the first is told.
+/// How much work goes into finding all errors: parts of the schema times the weight of the input. Beyond it only the first
+/// is told, and a check takes longer than other callers should wait: it is costly.
 const MAX_WORK: usize = 200_000;
+
+/// How much work a check may be at all: a second or two. Whatever is larger is refused unchecked.
+const MOST_WORK: usize = 20_000_000;
+
+/// How many bytes of a string are as much work as another part of the input.
+const BYTES_OF_A_PART: usize = 16;
+
+/// How many values of an `enum` are as much work as another part of the schema.
+const VALUES_OF_A_PART: usize = 8;
 
 /// The largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
@@ -33,7 +43,8 @@ const MAX_TOLD: usize = 300;
 #[derive(Clone)]
 pub struct InputSchema {
     schema: Value,
-    parts: usize,
+    /// How much work it is for each part of an input.
+    weight: usize,
     compiled: OnceLock<Option<Arc<Validator>>>,
 }
 
@@ -60,10 +71,10 @@ impl InputSchema {
         if !matches!(schema, Value::Object(_) | Value::Bool(_)) {
             return Err("The schema must be a JSON object, such as {\"type\": \"object\"}".to_owned());
         }
-        let mut parts = 0;
-        measure(&schema, &schema, 0, &mut parts)?;
+        let mut size = Size::default();
+        measure(&schema, &schema, 0, &mut size)?;
         let compiled = compile(&schema)?;
-        Ok(Self { schema, parts, compiled: OnceLock::from(Some(Arc::new(compiled))) })
+        Ok(Self { schema, weight: size.weight(), compiled: OnceLock::from(Some(Arc::new(compiled))) })
     }
 
     /// The schema itself.
@@ -71,8 +82,24 @@ impl InputSchema {
         &self.schema
     }
 
-    /// What is wrong with an input; the first twenty errors at most.
+    /// Whether the check of an input takes so long that it belongs on a thread of its own.
+    pub fn is_costly(&self, input: &Value) -> bool {
+        (MAX_WORK + 1..=MOST_WORK).contains(&self.work(input))
+    }
+
+    fn work(&self, input: &Value) -> usize {
+        weight_of(input).saturating_mul(self.weight)
+    }
+
+    /// What is wrong with an input; the first twenty errors at most. One that would take too long is wrong as a whole.
     pub fn check(&self, input: &Value) -> Result<(), Vec<InputError>> {
+        let work = self.work(input);
+        if work > MOST_WORK {
+            let message =
+                "the input is too large for this app's schema. Send it in several parts, or ask the app's owner for a schema with less in it"
+                    .to_owned();
+            return Err(vec![InputError { path: String::new(), message }]);
+        }
         let compiled = self.compiled.get_or_init(|| compile(&self.schema).ok().map(Arc::new));
         let Some(validator) = compiled else {
             // A later server may compile less than the one that took the schema.
@@ -81,7 +108,7 @@ impl InputSchema {
         };
         let Err(first) = validator.validate(input) else { return Ok(()) };
         let told = |path: String, message: String| InputError { path: cut(path), message: cut(message) };
-        if parts_of(input).saturating_mul(self.parts) > MAX_WORK {
+        if work > MAX_WORK {
             return Err(vec![told(first.instance_path().to_string(), first.masked().to_string())]);
         }
         let all = validator.iter_errors(input).take(MAX_ERRORS);
@@ -98,16 +125,30 @@ fn compile(schema: &Value) -> Result<Validator, String> {
     })
 }
 
+/// How large a schema is, references followed.
+#[derive(Default)]
+struct Size {
+    parts: usize,
+    /// Values that an input is compared with.
+    values: usize,
+}
+
+impl Size {
+    fn weight(&self) -> usize {
+        self.parts + self.values / VALUES_OF_A_PART
+    }
+}
+
 /// Counts a schema's parts as the check will meet them, and refuses what is not bounded: references to elsewhere, and
 /// schemas within themselves.
-fn measure(root: &Value, part: &Value, depth: usize, parts: &mut usize) -> Result<(), String> {
-    *parts += 1;
+fn measure(root: &Value, part: &Value, depth: usize, size: &mut Size) -> Result<(), String> {
+    size.parts += 1;
     if depth > MAX_DEPTH {
         return Err(format!(
             "The schema is nested more than {MAX_DEPTH} deep, or refers to itself. Describe the deepest parts as any JSON: true"
         ));
     }
-    if *parts > MAX_PARTS {
+    if size.parts > MAX_PARTS {
         return Err(format!(
             "The schema has more than {MAX_PARTS} parts, references followed. Describe less of the input"
         ));
@@ -115,18 +156,22 @@ fn measure(root: &Value, part: &Value, depth: usize, parts: &mut usize) -> Resul
     match part {
         Value::Object(fields) => {
             if let Some(target) = referred(root, fields)? {
-                measure(root, target, depth + 1, parts)?;
+                measure(root, target, depth + 1, size)?;
             }
             fields.iter().try_for_each(|(name, value)| match (name.as_str(), value) {
+                ("enum", Value::Array(values)) => {
+                    size.values += values.len();
+                    Ok(())
+                }
                 // Definitions count where they are referred to, and the others are values, not schemas.
                 ("$defs" | "definitions" | "const" | "enum" | "default" | "examples" | "example", _) => Ok(()),
                 ("properties" | "patternProperties" | "dependentSchemas" | "dependencies", Value::Object(named)) => {
-                    named.values().try_for_each(|schema| measure(root, schema, depth + 1, parts))
+                    named.values().try_for_each(|schema| measure(root, schema, depth + 1, size))
                 }
-                _ => measure(root, value, depth + 1, parts),
+                _ => measure(root, value, depth + 1, size),
             })
         }
-        Value::Array(items) => items.iter().try_for_each(|item| measure(root, item, depth + 1, parts)),
+        Value::Array(items) => items.iter().try_for_each(|item| measure(root, item, depth + 1, size)),
         _ => Ok(()),
     }
 }
@@ -149,10 +194,14 @@ fn referred<'a>(root: &'a Value, fields: &Map<String, Value>) -> Result<Option<&
     root.pointer(&pointer).map(Some).ok_or_else(elsewhere)
 }
 
-fn parts_of(value: &Value) -> usize {
+/// How much there is to check in an input: its parts, and the bytes of its texts, which patterns go through.
+fn weight_of(value: &Value) -> usize {
     match value {
-        Value::Array(items) => 1 + items.iter().map(parts_of).sum::<usize>(),
-        Value::Object(fields) => 1 + fields.values().map(parts_of).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(weight_of).sum::<usize>(),
+        Value::Object(fields) => {
+            1 + fields.iter().map(|(name, value)| name.len() / BYTES_OF_A_PART + weight_of(value)).sum::<usize>()
+        }
+        Value::String(text) => 1 + text.len() / BYTES_OF_A_PART,
         _ => 1,
     }
 }
@@ -181,9 +230,9 @@ impl Serialize for InputSchema {
 impl<'de> Deserialize<'de> for InputSchema {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let schema = Value::deserialize(deserializer)?;
-        let mut parts = 0;
-        measure(&schema, &schema, 0, &mut parts).map_err(serde::de::Error::custom)?;
-        Ok(Self { schema, parts, compiled: OnceLock::new() })
+        let mut size = Size::default();
+        measure(&schema, &schema, 0, &mut size).map_err(serde::de::Error::custom)?;
+        Ok(Self { schema, weight: size.weight(), compiled: OnceLock::new() })
     }
 }
 
@@ -236,6 +285,23 @@ mod tests {
         let long = InputSchema::new(json!({"additionalProperties": {"type": "string"}})).unwrap();
         let errors = long.check(&json!({"x".repeat(10_000): 1})).unwrap_err();
         assert!(errors[0].path.len() <= MAX_TOLD + 3, "{}", errors[0].path.len());
+    }
+
+    #[test]
+    fn the_work_of_a_check_is_bounded() {
+        let schema = order();
+        let order = |count| json!({"customer": "ada", "lines": vec![json!({"sku": "a"}); count]});
+        assert!(!schema.is_costly(&order(3)));
+        assert!(schema.is_costly(&order(50_000)));
+        assert_eq!(schema.check(&order(50_000)), Ok(()));
+        let refused = |input: &Value| schema.check(input).unwrap_err()[0].message.contains("too large");
+        let (many, long) = (json!(vec![Value::Null; 1_000_000]), json!("x".repeat(BYTES_OF_A_PART * 1_000_000)));
+        assert!(refused(&many) && !schema.is_costly(&many));
+        assert!(refused(&long) && !schema.is_costly(&long));
+        assert!(!refused(&json!([1])));
+        // Values that an input is compared with are work too.
+        let values = InputSchema::new(json!({"items": {"enum": (0..4000).collect::<Vec<_>>()}})).unwrap();
+        assert!(values.is_costly(&json!(vec![Value::Null; 1000])));
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! Published apps: flows offered to whoever has a key with the scope `apps:execute`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::domain::flow::Flow;
@@ -35,6 +39,12 @@ const MAX_SAMPLE: usize = 8 << 10;
 
 /// The largest input that is checked where it came in; a larger one would keep other callers waiting, and goes to a thread.
 const CHECKED_AT_ONCE: usize = 16 << 10;
+
+/// The places for checks that take long: each keeps a core of the machine busy meanwhile.
+static CHECKS: Semaphore = Semaphore::const_new(2);
+
+/// How long a caller waits for such a place.
+const CHECK_WAIT: Duration = Duration::from_secs(5);
 
 /// An app to be made, or what is to become different about one. What is absent stays.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -226,23 +236,50 @@ pub(super) async fn check_input(app: &Arc<PublishedApp>, body: &Bytes) -> Result
     if app.schema.is_none() {
         return Ok(());
     }
-    let (app, body) = (app.clone(), body.clone());
-    let errors = if body.len() <= CHECKED_AT_ONCE {
-        input_errors(&app, &body)
+    let looked = if body.len() <= CHECKED_AT_ONCE {
+        look_at(app, body)
     } else {
-        let checking = tokio::task::spawn_blocking(move || input_errors(&app, &body));
-        checking.await.map_err(ServiceError::internal("checking an app's input"))?
+        let (app, body) = (app.clone(), body.clone());
+        checked(tokio::task::spawn_blocking(move || look_at(&app, &body))).await?
+    };
+    let errors = match looked {
+        Looked::Checked(errors) => errors,
+        Looked::Costly(input) => {
+            let full =
+                || ServiceError::Overloaded { what: "Other large inputs are being checked", retry_after: CHECK_WAIT };
+            let place = timeout(CHECK_WAIT, CHECKS.acquire()).await.map_err(|_| full())?.map_err(|_| full())?;
+            let app = app.clone();
+            // The place is held until the check is over, also when the caller has gone.
+            let checking = tokio::task::spawn_blocking(move || {
+                let _held = place;
+                app.schema.as_ref().and_then(|schema| schema.check(&input).err()).unwrap_or_default()
+            });
+            checked(checking).await?
+        }
     };
     if errors.is_empty() { Ok(()) } else { Err(ServiceError::Input { errors }) }
 }
 
-fn input_errors(app: &PublishedApp, body: &[u8]) -> Vec<InputError> {
-    let Some(schema) = &app.schema else { return Vec::new() };
+async fn checked<T>(checking: JoinHandle<T>) -> Result<T, ServiceError> {
+    checking.await.map_err(ServiceError::internal("checking an app's input"))
+}
+
+/// What became of an input at first sight.
+enum Looked {
+    /// It was checked, and this is wrong with it.
+    Checked(Vec<InputError>),
+    /// Its check takes long.
+    Costly(Value),
+}
+
+fn look_at(app: &PublishedApp, body: &[u8]) -> Looked {
+    let Some(schema) = &app.schema else { return Looked::Checked(Vec::new()) };
     match serde_json::from_slice::<Value>(body) {
-        Ok(input) => schema.check(&input).err().unwrap_or_default(),
+        Ok(input) if schema.is_costly(&input) => Looked::Costly(input),
+        Ok(input) => Looked::Checked(schema.check(&input).err().unwrap_or_default()),
         Err(error) => {
             let message = format!("the body is not JSON: {error}");
-            vec![InputError { path: String::new(), message }]
+            Looked::Checked(vec![InputError { path: String::new(), message }])
         }
     }
 }
