@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::api_key::{KeySlot, PlainApiKey};
+use crate::domain::api_key::{ApiKey, KeySlot, PlainApiKey};
 use crate::domain::archive::{Archive, Contents, Entry, MemberNote, rename};
 use crate::domain::group::HostName;
 use crate::domain::id::{ApiKeyId, GroupId, Name};
@@ -231,7 +231,7 @@ impl Service {
                         record.key()
                     )));
                 }
-                edit.put(self.made_usable(record, new_keys, &mut imported));
+                edit.put(self.made_usable(record, new_keys, &mut imported)?);
             } else {
                 if noun == "flow-version" {
                     versions.push(record.clone());
@@ -253,9 +253,35 @@ impl Service {
         }
     }
 
+    /// Makes of a record what it can be here.
+    fn made_usable(&self, record: Record, new_keys: bool, imported: &mut Imported) -> Result<Record, ServiceError> {
+        Ok(match record {
+            Record::ApiKey(key) => Record::ApiKey(self.with_values(key, new_keys, imported)),
+            Record::Connection(mut connection) => {
+                // Where requests may go follows from what is pinned: another list would show one thing and allow another.
+                let filled = connection.pins.base_urls(&connection.config);
+                let told = |error| format!("The connection {} cannot be imported: {error}", connection.name);
+                let filled = filled.map_err(|error| ServiceError::Invalid(told(error)))?;
+                Arc::make_mut(&mut connection).base_urls = filled;
+                Record::Connection(connection)
+            }
+            // The other server may still do their work: a person says when this one takes over.
+            Record::Schedule(mut schedule) if schedule.enabled => {
+                imported.left.push(left::schedule_waits(&imported.group, &schedule));
+                Arc::make_mut(&mut schedule).enabled = false;
+                Record::Schedule(schedule)
+            }
+            Record::AppTrigger(mut trigger) if trigger.enabled => {
+                imported.left.push(left::app_trigger_waits(&imported.group, &trigger));
+                Arc::make_mut(&mut trigger).enabled = false;
+                Record::AppTrigger(trigger)
+            }
+            record => record,
+        })
+    }
+
     /// API keys have no value that is known here: they get a new one, or are disabled until they do.
-    fn made_usable(&self, record: Record, new_keys: bool, imported: &mut Imported) -> Record {
-        let Record::ApiKey(mut key) = record else { return record };
+    fn with_values(&self, mut key: Arc<ApiKey>, new_keys: bool, imported: &mut Imported) -> Arc<ApiKey> {
         if key.revoked.is_none() {
             let changed = Arc::make_mut(&mut key);
             changed.secrets = Box::default();
@@ -267,7 +293,7 @@ impl Service {
                 changed.disabled = true;
             }
         }
-        Record::ApiKey(key)
+        key
     }
 }
 

@@ -224,6 +224,29 @@ async fn without_its_secrets_a_group_says_what_it_lacks_and_works_when_it_has_th
 }
 
 #[tokio::test]
+async fn a_schedule_waits_until_somebody_says_that_this_server_takes_over() {
+    let house = House::furnished().await;
+    let schedules = "/groups/acme/flows/echo/schedules";
+    let made = house.app.post(schedules, json!({"cron": "@hourly"})).await;
+    let off = house.app.post(schedules, json!({"cron": "@daily", "enabled": false})).await;
+    assert_eq!((&made["enabled"], &off["enabled"]), (&json!(true), &json!(false)));
+    let archive = house.export(json!({})).await;
+    let other = server(&house.crm).await;
+    let imported = import(&other, "", None, archive).await.json();
+    let left = imported["left_to_do"].as_array().unwrap();
+    let waiting: Vec<_> = left.iter().filter(|left| left["kind"] == "schedule").collect();
+    assert_eq!(waiting.len(), 1, "{imported}");
+    assert_eq!(waiting[0]["id"], made["id"]);
+    let path = format!("{schedules}/{}", made["id"].as_str().unwrap());
+    assert_eq!(other.get(&path).await["enabled"], false);
+    assert_eq!(house.app.get(&path).await["enabled"], true);
+    let remedy = waiting[0]["remedy"].as_str().unwrap().strip_prefix("headgate -g acme ").unwrap();
+    let output = headgate(&other, remedy).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(other.get(&path).await["enabled"], true);
+}
+
+#[tokio::test]
 async fn beside_the_original_a_group_gets_ids_and_urls_of_its_own() {
     let house = House::furnished().await;
     let archive = house.export(json!({"passphrase": PASSPHRASE})).await;

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use headgate_manifest::OauthGrant;
+use headgate_manifest::{Manifest, OauthGrant};
 
 use super::restore::Restored;
+use crate::domain::app_trigger::AppTrigger;
 use crate::domain::connection::Connection;
 use crate::domain::group::HostName;
 use crate::domain::id::GroupId;
+use crate::domain::schedule::Schedule;
 use crate::service::catalog::Catalog;
+
+/// Why what goes by the time is disabled.
+const WAITS: &str = "it is disabled until the other server does its work no more: disable it there first";
 
 /// Something a person has to do before all works as it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +49,13 @@ pub(super) fn to_do(
     connections.sort_by(|a, b| (&a.name, &a.environment).cmp(&(&b.name, &b.environment)));
     for connection in connections {
         let (id, name) = (connection.id.as_str(), format!("{} ({})", connection.name, connection.environment));
-        if catalog.connector(group, &connection.connector).is_none() {
-            let remedy = format!("headgate -g {group} connectors install FILE");
-            let why = format!("its connector {} is not installed here", connection.connector);
-            left.push(item("connection", id, &name, &why, remedy));
+        match catalog.connector(group, &connection.connector) {
+            None => {
+                let remedy = format!("headgate -g {group} connectors install FILE");
+                let why = format!("its connector {} is not installed here", connection.connector);
+                left.push(item("connection", id, &name, &why, remedy));
+            }
+            Some(connector) => left.extend(differs(connection, &connector.manifest)),
         }
         if let Some((why, remedy)) = credentials(connection, tokens) {
             left.push(item("connection", id, &name, why, format!("headgate -g {group} {remedy}")));
@@ -95,6 +103,45 @@ pub(super) fn host_is_taken(group: &GroupId, host: &HostName) -> LeftToDo {
         why: format!("its host name {host} is another group's here, or the server's own"),
         remedy: "give it one of its own".to_owned(),
     }
+}
+
+/// A schedule would have run its flow here and there.
+pub(super) fn schedule_waits(group: &GroupId, schedule: &Schedule) -> LeftToDo {
+    LeftToDo {
+        kind: "schedule".to_owned(),
+        id: schedule.id.to_string(),
+        name: schedule.cron.clone(),
+        why: WAITS.to_owned(),
+        remedy: format!("headgate -g {group} schedules update {} {} --enabled true", schedule.flow, schedule.id),
+    }
+}
+
+/// An app trigger would have found each record here and there.
+pub(super) fn app_trigger_waits(group: &GroupId, trigger: &AppTrigger) -> LeftToDo {
+    LeftToDo {
+        kind: "app-trigger".to_owned(),
+        id: trigger.id.to_string(),
+        name: trigger.trigger.clone(),
+        why: WAITS.to_owned(),
+        remedy: format!("headgate -g {group} app-triggers update {} {} --enabled true", trigger.flow, trigger.id),
+    }
+}
+
+/// What a connection is pinned to came with the archive. Where the connector that is installed says something else,
+/// somebody has to look at it.
+fn differs(connection: &Connection, manifest: &Manifest) -> Option<LeftToDo> {
+    let changes = connection.upgrade(manifest);
+    if changes.is_empty() {
+        return None;
+    }
+    let what: Vec<_> = changes.iter().map(|change| change.what.as_str()).collect();
+    Some(LeftToDo {
+        kind: "connection".to_owned(),
+        id: connection.id.to_string(),
+        name: format!("{} ({})", connection.name, connection.environment),
+        why: format!("what it may reach is not what its connector says here: {}", what.join(", ")),
+        remedy: format!("headgate -g {} connections accept-upgrade {}", connection.group, connection.id),
+    })
 }
 
 /// What a connection lacks, and the command for it.

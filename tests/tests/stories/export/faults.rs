@@ -160,3 +160,23 @@ async fn a_server_that_is_killed_while_it_imports_has_all_or_nothing() {
     assert_eq!(process.get("/groups/acme/flows").await.as_array().unwrap().len(), 2);
     process.kill().await;
 }
+
+#[tokio::test]
+async fn a_connection_reaches_what_is_pinned_and_it_is_told_when_other_things_are() {
+    let house = House::furnished().await;
+    let archive = house.export(json!({})).await;
+    let other = server(&house.crm).await;
+    let evil = json!(["https://evil.example/"]);
+    let urls = tampered(&archive, |records| record(records, "connection")["base_urls"] = evil.clone());
+    let answer = import(&other, "?as=urls", None, urls).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let connections = other.get("/groups/urls/connections").await.to_string();
+    assert!(!connections.contains("evil.example"), "{connections}");
+    assert!(!answer.text().contains("accept-upgrade"), "{}", answer.text());
+
+    let pins = tampered(&archive, |records| record(records, "connection")["pins"]["base_urls"] = evil);
+    let answer = import(&other, "?as=pins", None, pins).await;
+    let left = answer.json()["left_to_do"].as_array().unwrap().clone();
+    let told = left.iter().find(|left| left["remedy"].as_str().unwrap().contains("accept-upgrade")).expect("a word");
+    assert!(told["kind"] == "connection" && told["why"].as_str().unwrap().contains("base_urls"), "{told}");
+}
