@@ -20,6 +20,7 @@ use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::record::{Record, decode, encode};
 
+use uses::Asked;
 pub use uses::Incompatible;
 
 /// Versions of a connector that are kept, the newest: what one can go back to. Their modules' files stay, as
@@ -124,8 +125,9 @@ impl Service {
         let name = check_manifest(&manifest)?;
         let size = bytes.len() as u64;
         self.modules.put(bytes).await.map_err(ServiceError::internal("keeping a module"))?;
+        let asked = self.ask_users(group, &name).await?;
         self.connector_module(&digest).await?;
-        let module = NewModule { manifest, name, digest, size };
+        let module = NewModule { manifest, name, digest, size, asked };
         let installed = self.install_module(actor, group, module, force).await;
         self.tidy_if_refused(installed)
     }
@@ -135,7 +137,7 @@ impl Service {
         self: &Arc<Self>,
         actor: &Actor,
         group: Option<&GroupId>,
-        NewModule { manifest, name, digest, size }: NewModule,
+        NewModule { manifest, name, digest, size, asked }: NewModule,
         force: bool,
     ) -> Result<Installed, ServiceError> {
         let edit = self.edit_connectors(actor, group, if force { FORCE } else { INSTALL }).await?;
@@ -158,7 +160,7 @@ impl Service {
             Some(before) => before.with(version),
             None => first_of(group, name, version),
         };
-        self.swap_connector(edit, before, connector, change, force).await
+        self.swap_connector(edit, before, connector, change, &asked, force).await
     }
 
     /// Takes a version from before into use: the one before the present one, or the one that is named.
@@ -178,6 +180,7 @@ impl Service {
             Ok::<_, ServiceError>((before, version.ok_or_else(|| no_version(name, to))?))
         };
         let (_, version) = find(&self.catalog())?;
+        let asked = self.ask_users(group, name).await?;
         self.connector_module(&version.digest).await?;
         let change = async {
             let edit = self.edit_connectors(actor, group, if force { FORCE } else { ROLL_BACK }).await?;
@@ -186,7 +189,7 @@ impl Service {
                 return Ok(Installed { connector: before, change: Change::Unchanged, warnings: Vec::new() });
             }
             let connector = before.with(version);
-            self.swap_connector(edit, Some(before), connector, Change::Restored, force).await
+            self.swap_connector(edit, Some(before), connector, Change::Restored, &asked, force).await
         };
         self.tidy_if_refused(change.await)
     }
@@ -206,12 +209,13 @@ impl Service {
         force: bool,
     ) -> Result<(), ServiceError> {
         authorise(actor, &self.catalog(), group, REMOVE)?;
+        let asked = self.ask_users(group, name).await?;
         let mut edit = self.edit_connectors(actor, group, if force { FORCE } else { REMOVE }).await?;
         let connector = installed(edit.catalog(), group, name)?;
         let instead = group.and_then(|_| edit.catalog().installed(None, name)).cloned();
         match &instead {
             Some(instead) => {
-                let users = self.connector_users(edit.catalog(), &connector).await?;
+                let users = self.connector_users(edit.catalog(), &connector, &asked).await?;
                 let consequences = users.consequences(&connector.manifest, &instead.manifest);
                 self::uses::check(name, consequences, force)?;
             }
@@ -231,6 +235,7 @@ impl Service {
         before: Option<Arc<Connector>>,
         connector: Connector,
         change: Change,
+        asked: &Asked,
         force: bool,
     ) -> Result<Installed, ServiceError> {
         let catalog = edit.catalog();
@@ -241,9 +246,10 @@ impl Service {
             (None, None) => None,
         };
         let consequences = match &used {
-            Some(used) => {
-                self.connector_users(catalog, &connector).await?.consequences(&used.manifest, &connector.manifest)
-            }
+            Some(used) => self
+                .connector_users(catalog, &connector, asked)
+                .await?
+                .consequences(&used.manifest, &connector.manifest),
             None => Consequences::default(),
         };
         let warnings = uses::check(&connector.name, consequences, force)?;
@@ -309,12 +315,13 @@ impl Service {
     }
 }
 
-/// A connector's module that was admitted.
+/// A connector's module that was admitted, and what was asked of those that use it.
 struct NewModule {
     manifest: Manifest,
     name: ConnectorName,
     digest: ModuleDigest,
     size: u64,
+    asked: Asked,
 }
 
 /// The connector of a group, or of the server, that is this module.

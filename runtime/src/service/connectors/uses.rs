@@ -1,17 +1,18 @@
 //! Who uses a connector, and whether they can go on when it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use headgate_manifest::Manifest;
+use headgate_manifest::{FlowManifest, Manifest};
 
 use crate::domain::app_trigger::AppTrigger;
 use crate::domain::connection::Connection;
 use crate::domain::connector::Connector;
 use crate::domain::connector::upgrade::{Break, Consequences, FlowUse, TriggerUse, Users, capitalized};
+use crate::domain::digest::ModuleDigest;
 use crate::domain::flow::Flow;
-use crate::domain::id::{ConnectorName, GroupId};
+use crate::domain::id::{ConnectorName, Environment, GroupId};
 use crate::service::Service;
 use crate::service::catalog::Catalog;
 use crate::service::error::ServiceError;
@@ -43,6 +44,11 @@ impl fmt::Display for Incompatible {
     }
 }
 
+/// What those flows say of themselves that were pushed to an earlier server, by module. It has to be asked of them, which
+/// takes long: it is done before others have to wait for it.
+#[derive(Default)]
+pub(super) struct Asked(HashMap<ModuleDigest, FlowManifest>);
+
 /// Who uses a connector.
 pub(super) struct ConnectorUsers {
     connections: Vec<Arc<Connection>>,
@@ -61,17 +67,37 @@ impl ConnectorUsers {
 }
 
 impl Service {
+    /// Asks those flows about themselves that may use a connector and of which it is not written down.
+    pub(super) async fn ask_users(&self, group: Option<&GroupId>, name: &ConnectorName) -> Result<Asked, ServiceError> {
+        let catalog = self.catalog();
+        let mut asked = Asked::default();
+        for flow in catalog.flows.values().filter(|flow| group.is_none_or(|group| flow.group == *group)) {
+            for (environment, publication) in &flow.published {
+                let is_known = asked.0.contains_key(&publication.digest);
+                if is_known || !uses(&catalog, flow, environment, name) {
+                    continue;
+                }
+                if self.stored_manifest(flow, publication.version)?.is_none() {
+                    let version = self.find_version(flow, publication.version)?;
+                    asked.0.insert(publication.digest, self.manifest_of(flow, &version).await?);
+                }
+            }
+        }
+        Ok(asked)
+    }
+
     /// Who uses a connector, or will once it is installed: in its group, or in the groups that have none of its name.
     pub(super) async fn connector_users(
         &self,
         catalog: &Catalog,
         connector: &Connector,
+        asked: &Asked,
     ) -> Result<ConnectorUsers, ServiceError> {
         let connections: Vec<_> = connections_of(catalog, connector).cloned().collect();
         let mut flows = Vec::new();
         let concerned = catalog.flows.values().filter(|flow| concerns(catalog, connector, &flow.group));
         for flow in concerned.cloned().collect::<Vec<_>>() {
-            self.flow_uses(catalog, &flow, connector, &mut flows).await?;
+            flows.extend(self.flow_uses(catalog, &flow, connector, asked).await?);
         }
         let of_many_groups = connector.group.is_none();
         let triggers = polls(catalog, connector).collect();
@@ -84,19 +110,20 @@ impl Service {
         catalog: &Catalog,
         flow: &Flow,
         connector: &Connector,
-        found: &mut Vec<FlowUse>,
-    ) -> Result<(), ServiceError> {
+        asked: &Asked,
+    ) -> Result<Vec<FlowUse>, ServiceError> {
+        let mut found = Vec::new();
         for (environment, publication) in &flow.published {
-            let Some(bound) = flow.slots.get(environment) else { continue };
-            let leads_here = |slot: &str| {
-                let connection = flow.bound(environment, slot).and_then(|id| catalog.connections.get(id));
-                connection.is_some_and(|connection| connection.connector == connector.name)
-            };
-            if !bound.keys().any(|slot| leads_here(slot.as_str())) {
+            if !uses(catalog, flow, environment, &connector.name) {
                 continue;
             }
             let version = self.find_version(flow, publication.version)?;
-            let slots = self.manifest_of(flow, &version).await?.slots;
+            let slots = match asked.0.get(&version.digest) {
+                Some(said) => said.slots.clone(),
+                // Written down, or published a moment ago.
+                None => self.manifest_of(flow, &version).await?.slots,
+            };
+            let leads_here = |slot: &str| leads_to(catalog, flow, environment, slot, &connector.name);
             let slots = slots.map(|slots| slots.into_iter().filter(|slot| leads_here(&slot.name)).collect::<Vec<_>>());
             let of_group =
                 if connector.group.is_none() { format!(" of the group {}", flow.group) } else { String::new() };
@@ -105,8 +132,20 @@ impl Service {
                 slots,
             });
         }
-        Ok(())
+        Ok(found)
     }
+}
+
+/// Whether a slot of a flow is bound to a connection of this connector.
+fn leads_to(catalog: &Catalog, flow: &Flow, environment: &Environment, slot: &str, name: &ConnectorName) -> bool {
+    let connection = flow.bound(environment, slot).and_then(|id| catalog.connections.get(id));
+    connection.is_some_and(|connection| connection.connector == *name)
+}
+
+/// Whether any slot is.
+fn uses(catalog: &Catalog, flow: &Flow, environment: &Environment, name: &ConnectorName) -> bool {
+    let mut slots = flow.slots.get(environment).into_iter().flatten();
+    slots.any(|(slot, _)| leads_to(catalog, flow, environment, slot.as_str(), name))
 }
 
 /// Whether a connector is the one that a group uses, or will be once it is installed.
