@@ -1,4 +1,5 @@
-//! The JSON Schema of an app's input: bounded before it is taken, compiled once, readable in what it refuses.
+//! A JSON Schema that inputs are checked against, an app's, a method's or a trigger's: bounded before it is taken, compiled
+//! once, readable in what it refuses.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
