@@ -178,10 +178,10 @@ fn schemas_that_multiply_end_in_time() {
 fn references_that_multiply_end_in_time() {
     // Each level refers to the next one eight times: 8^15 places, if all were visited.
     let all_of = |leaf: Value| {
-        let mut levels = serde_json::Map::from_iter([("d15".to_owned(), leaf)]);
+        let mut levels = json!({"d15": leaf});
         for level in 0..15 {
             let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});
-            levels.insert(format!("d{level}"), json!({"allOf": vec![next; 8]}));
+            levels[format!("d{level}")] = json!({"allOf": vec![next; 8]});
         }
         json!({"$ref": "#/$defs/d0", "$defs": levels})
     };
@@ -189,18 +189,18 @@ fn references_that_multiply_end_in_time() {
     check(json!({"type": "integer"}), all_of(text()), &[]);
     // The budget is one for all members: it is not begun anew at each of them.
     let bomb = all_of(text());
-    let members = |of: Value| serde_json::Map::from_iter((0..1000).map(|n| (format!("m{n}"), of.clone())));
-    let mut given = of(members(json!({"$ref": "#/$defs/d0"})).into(), json!([]));
+    let members = |of: Value| (0..1000).map(|n| (format!("m{n}"), of.clone())).collect::<Value>();
+    let mut given = of(members(json!({"$ref": "#/$defs/d0"})), json!([]));
     given["$defs"] = bomb["$defs"].clone();
-    check(given, of(members(json!({"type": "integer"})).into(), json!([])), &[]);
+    check(given, of(members(json!({"type": "integer"})), json!([])), &[]);
 }
 
 #[test]
 fn schemas_with_many_names_end_in_time() {
     let wide = |count: usize, kind: &str| {
         let names = (0..count).map(|n| format!("m{n}"));
-        let members = serde_json::Map::from_iter(names.clone().map(|name| (name, json!({"type": kind}))));
-        of(members.into(), names.collect())
+        let members = names.clone().map(|name| (name, json!({"type": kind})));
+        of(members.collect(), names.collect())
     };
     // Beyond the budget nothing is told; what people write stays far below it.
     check(wide(100_000, "string"), wide(100_000, "integer"), &[]);
