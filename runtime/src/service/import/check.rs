@@ -1,6 +1,7 @@
 //! Checks of what is imported: modules as at a push, and that records fit together.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use headgate_manifest::Manifest;
@@ -29,18 +30,21 @@ impl Service {
             let Some(digest) = module_of(&entry.kind, &entry.record) else { continue };
             let bytes = modules.get(&digest).ok_or_else(|| broken(format!("the module {digest} is missing")))?;
             if entry.kind == "flow-version" {
-                if !flows.contains_key(&digest) {
-                    flows.insert(digest, self.admit_flow(bytes).await?.manifest);
+                if let Entry::Vacant(vacant) = flows.entry(digest) {
+                    vacant.insert(self.admit_flow(bytes).await?.manifest);
                 }
                 versions.insert(entry.key.clone(), digest);
                 continue;
             }
-            if !connectors.contains_key(&digest) {
-                let manifest = self.admit_connector(bytes).await?.manifest;
-                check_manifest(&manifest)?;
-                connectors.insert(digest, manifest);
-            }
-            put_manifest(&mut entry.record, &connectors[&digest])?;
+            let manifest = match connectors.entry(digest) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let manifest = self.admit_connector(bytes).await?.manifest;
+                    check_manifest(&manifest)?;
+                    vacant.insert(manifest)
+                }
+            };
+            put_manifest(&mut entry.record, manifest)?;
         }
         for entry in plan.contents.entries.iter_mut().filter(|entry| entry.kind == "flow-manifest") {
             let manifest = versions.get(&entry.key).and_then(|digest| flows.get(digest));
