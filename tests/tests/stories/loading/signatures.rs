@@ -58,6 +58,12 @@ async fn only_what_a_trusted_builder_signed_is_taken() {
         assert!(error.contains(said), "{error}\nshould contain: {said}");
     }
     assert_eq!(app.get(flows).await.as_array().unwrap().len(), 1);
+    // Nor does an archive bring in what nobody signed.
+    let archive = app.manage(Method::POST, "/groups/acme/export").json(&json!({})).send().await.unwrap();
+    let request = app.manage(Method::POST, "/imports?as=twin").body(archive.bytes().await.unwrap());
+    let imported = request.send().await.unwrap();
+    assert_eq!(imported.status(), 422);
+    assert!(imported.text().await.unwrap().contains("the module is not signed"));
     assert_eq!(app.get(connectors).await, json!([]));
 
     assert!(put(&app, flows, signed).await.status().is_success());
