@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::domain::group::{AlertEndpoint, EndpointSecret, Group, HostName};
-use crate::domain::id::{Environment, GroupId};
+use crate::domain::id::{Environment, FlowId, GroupId};
 use crate::domain::permission::{Action, Denial, Role};
 use crate::domain::signing_secret::SigningSecret;
 use crate::domain::trigger::TriggerPath;
@@ -255,36 +255,46 @@ fn checked_environments(
         return Err(ServiceError::Invalid(message));
     }
     for gone in group.environments.iter().filter(|known| !environments.contains(known)) {
-        let used_by = catalog
-            .keys_of(&group.id)
-            .find(|key| key.environment == *gone)
-            .map(|key| format!("the API key \"{}\"", key.name))
-            .or_else(|| {
-                let mut connections = catalog.connections.values();
-                let used =
-                    connections.find(|connection| connection.group == group.id && connection.environment == *gone)?;
-                Some(format!("the connection \"{}\"", used.name))
-            })
-            .or_else(|| {
-                let mut flows = catalog.flows.values();
-                let used = flows.find(|flow| flow.group == group.id && flow.published.contains_key(gone))?;
-                Some(format!("the flow \"{}\", which is published there", used.name))
-            })
-            .or_else(|| {
-                let mut schedules = catalog.schedules.values();
-                let used = schedules.find(|schedule| schedule.group == group.id && schedule.environment == *gone)?;
-                Some(format!("the schedule {}", used.id))
-            })
-            .or_else(|| {
-                let named = |path: &TriggerPath| path.environment.as_ref() == Some(gone);
-                let used =
-                    catalog.paths.of(&group.id).find_map(|trigger| trigger.path.as_ref().filter(|path| named(path)))?;
-                Some(format!("the path \"{}\" of a trigger", used.template))
-            });
-        if let Some(used_by) = used_by {
+        if let Some(used_by) = environment_user(catalog, &group.id, gone) {
             let message = format!("The environment \"{gone}\" is used by {used_by}. Move or delete that first");
             return Err(ServiceError::Conflict(message));
         }
     }
     Ok(environments)
+}
+
+/// What uses an environment, as a refusal to take it away names it.
+fn environment_user(catalog: &Catalog, group: &GroupId, gone: &Environment) -> Option<String> {
+    let flow_of =
+        |flow: &FlowId| catalog.flows.get(flow).map_or_else(|| flow.to_string(), |flow| flow.name.to_string());
+    let key = || {
+        let used = catalog.keys_of(group).find(|key| key.environment == *gone)?;
+        Some(format!("the API key \"{}\"", used.name))
+    };
+    let connection = || {
+        let mut connections = catalog.connections.values();
+        let used = connections.find(|connection| connection.group == *group && connection.environment == *gone)?;
+        Some(format!("the connection \"{}\"", used.name))
+    };
+    let flow = || {
+        let mut flows = catalog.flows.values();
+        let used = flows.find(|flow| flow.group == *group && flow.published.contains_key(gone))?;
+        Some(format!("the flow \"{}\", which is published there", used.name))
+    };
+    let path = || {
+        let named = |path: &TriggerPath| path.environment.as_ref() == Some(gone);
+        let used = catalog.paths.of(group).find_map(|trigger| trigger.path.as_ref().filter(|path| named(path)))?;
+        Some(format!("the path \"{}\" of a trigger", used.template))
+    };
+    let schedule = || {
+        let mut schedules = catalog.schedules.values();
+        let used = schedules.find(|schedule| schedule.group == *group && schedule.environment == *gone)?;
+        Some(format!("the schedule {} of the flow \"{}\"", used.id, flow_of(&used.flow)))
+    };
+    let app_trigger = || {
+        let mut triggers = catalog.app_triggers.values();
+        let used = triggers.find(|trigger| trigger.group == *group && trigger.environment == *gone)?;
+        Some(format!("the app trigger {} of the flow \"{}\"", used.id, flow_of(&used.flow)))
+    };
+    key().or_else(connection).or_else(flow).or_else(path).or_else(schedule).or_else(app_trigger)
 }

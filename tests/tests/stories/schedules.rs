@@ -154,6 +154,18 @@ async fn what_cannot_be_is_refused_in_words() {
         assert_eq!(status, 400, "{message}");
         assert!(message.contains(said), "{message}");
     }
+    // Its environment stays as long as it does.
+    let environments = async |wanted: Value| {
+        Answer::to(app.manage(Method::PATCH, "/groups/acme").json(&json!({"environments": wanted}))).await
+    };
+    assert_eq!(environments(json!(["staging"])).await.status, 200);
+    let staged = schedule(&app, "nightly", json!({"cron": "@daily", "environment": "staging"})).await;
+    let (status, _, message) = environments(json!([])).await.problem();
+    let id = staged.rsplit('/').next().unwrap();
+    assert_eq!(status, 409, "{message}");
+    assert!(message.contains(&format!("is used by the schedule {id} of the flow \"nightly\"")), "{message}");
+    assert_eq!(Answer::to(app.manage(Method::DELETE, &staged)).await.status, 204);
+    assert_eq!(environments(json!([])).await.status, 200);
 }
 
 #[tokio::test]
