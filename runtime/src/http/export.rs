@@ -1,6 +1,7 @@
 //! `/api/v1/groups/{group}/export` and `/api/v1/imports`
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,10 +11,12 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use futures::Stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::id::GroupId;
@@ -27,8 +30,12 @@ use crate::service::import::{ImportOptions, Imported};
 
 /// The header with an archive's passphrase: its UTF-8 bytes in base64, as headers hold ASCII only.
 pub const PASSPHRASE: &str = "headgate-passphrase";
-/// How long a sender may take over an archive: 512 MiB at 4 Mbit/s.
+/// How long a sender or a reader may take over an archive: 512 MiB at 4 Mbit/s.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+/// An archive is sent in pieces of so many bytes.
+const PIECE: usize = 1 << 20;
+/// How long a reader may take over one: who is this slow has gone, or holds the place for nothing.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a group is to be exported.
 #[derive(Default, Deserialize, ToSchema)]
@@ -185,18 +192,39 @@ impl ImportView {
 impl IntoResponse for Exported {
     fn into_response(self) -> Response {
         let Self { parts, size, turn } = self;
-        // The place is held until the last part is on its way.
-        let parts = parts.into_iter().map(move |part| {
-            let _held = &turn;
-            Ok::<Bytes, std::convert::Infallible>(part)
-        });
-        let body = AxumBody::from_stream(futures::stream::iter(parts));
+        let body = AxumBody::from_stream(sent_in_time(parts, turn));
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
             (header::CONTENT_LENGTH, HeaderValue::from(size)),
         ];
         (headers, body).into_response()
     }
+}
+
+/// The parts of an archive, in pieces. The place in memory is held until the last one is on its way, and no longer than
+/// the reader may take: one who reads slowly, or no more, finds its archive cut off.
+fn sent_in_time(parts: Vec<Bytes>, turn: OwnedSemaphorePermit) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let sending = async {
+            for mut part in parts {
+                while !part.is_empty() {
+                    let piece = part.split_to(part.len().min(PIECE));
+                    if sender.send_timeout(Ok(piece), PIECE_TIMEOUT).await.is_err() {
+                        return false;
+                    }
+                }
+            }
+            true
+        };
+        // What was not sent is dropped before somebody else's archive takes the place.
+        let whole = timeout(ARCHIVE_TIMEOUT, sending).await.unwrap_or_default();
+        drop(turn);
+        if !whole {
+            let _gone = sender.send(Err(io::Error::from(io::ErrorKind::TimedOut))).await;
+        }
+    });
+    futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) })
 }
 
 /// An archive that an operator sends, and its place in memory.
@@ -268,4 +296,30 @@ pub async fn import(
     let imported = api.service.import_group(&actor, bytes, options).await?;
     drop(turn);
     Ok((StatusCode::CREATED, Json(ImportView::of(imported, &api.public_url))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::StreamExt as _;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_archive_is_sent_whole_and_whoever_goes_away_frees_the_place() {
+        let places = Arc::new(Semaphore::new(1));
+        let parts = vec![Bytes::from(vec![1; 2 * PIECE + 1]), Bytes::new(), Bytes::from_static(b"end")];
+        let turn = places.clone().acquire_owned().await.unwrap();
+        let sent: Vec<_> = sent_in_time(parts.clone(), turn).map(Result::unwrap).collect().await;
+        assert_eq!(sent.concat(), parts.concat());
+        assert!(sent.iter().all(|piece| piece.len() <= PIECE));
+        let turn = places.clone().acquire_owned().await.unwrap();
+        let mut sending = Box::pin(sent_in_time(parts, turn));
+        assert_eq!(sending.next().await.unwrap().unwrap().len(), PIECE);
+        assert_eq!(places.available_permits(), 0);
+        drop(sending);
+        let _free = places.acquire().await.unwrap();
+    }
 }
