@@ -127,7 +127,7 @@ enum Command {
     Flows(flows::Command),
     /// Triggers: what fires a flow.
     #[command(subcommand)]
-    Triggers(triggers::Command),
+    Triggers(Box<triggers::Command>),
     /// Published apps: flows offered to whoever has a key with the scope apps:execute.
     #[command(subcommand)]
     Apps(apps::Command),

@@ -66,12 +66,15 @@ pub fn sampled<O: Serialize>(mut method: Method, sample: fn() -> O) -> Method {
     method
 }
 
+/// A trigger, as its author wrote it: input and cursor in, what is new out.
+type Poll<I, R, C, E> = fn(I, Option<C>) -> Result<Polled<R, C>, E>;
+
 /// A trigger as the manifest has it.
 pub fn trigger<I: JsonSchema, C, R: JsonSchema + Serialize, E>(
     name: &str,
     description: &str,
     scopes: &[&str],
-    _trigger: fn(I, Option<C>) -> Result<Polled<R, C>, E>,
+    _trigger: Poll<I, R, C, E>,
     sample: Option<fn() -> R>,
 ) -> Trigger {
     Trigger {
@@ -103,7 +106,7 @@ pub fn poll<I: DeserializeOwned, C: Serialize + DeserializeOwned, R: Serialize, 
     name: &str,
     input: &str,
     cursor: Option<&str>,
-    trigger: fn(I, Option<C>) -> Result<Polled<R, C>, E>,
+    trigger: Poll<I, R, C, E>,
 ) -> Result<String> {
     let input = json::read(input.as_bytes())
         .map_err(|mismatch| mismatch.error("invalid_input", &format!("input of {name}")))?;

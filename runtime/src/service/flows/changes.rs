@@ -79,7 +79,8 @@ impl Service {
         for environment in flow.published.keys().chain(fired.environments()) {
             actor.authorise_environment(environment)?;
         }
-        if !force && !(flow.published.is_empty() && fired.is_empty()) {
+        let is_used = !(flow.published.is_empty() && fired.is_empty());
+        if is_used && !force {
             let places: Vec<_> = flow.published.keys().map(ToString::to_string).collect();
             let published = if places.is_empty() { "nowhere".to_owned() } else { format!("in {}", places.join(", ")) };
             let message = format!(
