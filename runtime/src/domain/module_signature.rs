@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(trusted.to_string().parse(), Ok(trusted.clone()), "base64 of the bytes alone");
         let again = BuilderKey::parse(&key(3).to_pem().unwrap()).unwrap();
         assert_eq!(again.public(), key(3).public());
-        assert_eq!(verify(&read.sign(MODULE).unwrap(), &[trusted.clone()]), Ok(trusted.id()));
+        assert_eq!(verify(&read.sign(MODULE).unwrap(), std::slice::from_ref(&trusted)), Ok(trusted.id()));
         for wrong in ["", "abc", private, "AAAA"] {
             assert_eq!(wrong.parse::<TrustedKey>(), Err(NotATrustedKey), "{wrong}");
         }

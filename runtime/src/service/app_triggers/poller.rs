@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_trigger_has_one_turn_at_a_time() {
         let one = trigger("acme", 1);
-        let mut desk = desk(&[one.clone()]);
+        let mut desk = desk(std::slice::from_ref(&one));
         assert!(desk.take(8).is_some());
         let changed = Arc::new(AppTrigger { every_s: 10, ..AppTrigger::clone(&one) });
         desk.follow(&OrdMap::unit(one.id.clone(), changed), Timestamp::UNIX_EPOCH);
