@@ -1,7 +1,7 @@
 //! Signatures of modules: who built them, for servers that take only those of builders they trust.
 //!
 //! A signature is a custom section `headgate:signature`, the last section of a component: the id of the key (the first
-//! 8 bytes of the SHA-256 of the public key), and an Ed25519 signature (RFC 8032) over [`DOMAIN`] and the SHA-256 of
+//! 8 bytes of the SHA-256 of the public key), and an Ed25519 signature (RFC 8032) over `DOMAIN` and the SHA-256 of
 //! all bytes before the section. Tools that do not know it pass it over.
 
 use std::fmt;

@@ -1,6 +1,6 @@
 //! Signatures that senders make over the raw bytes of a request with a shared secret.
 //!
-//! All of them are HMACs. What differs is what goes into them and how they are written down; [`Manner`] is the table of that.
+//! All of them are HMACs. What differs is what goes into them and how they are written down; `Manner` is the table of that.
 
 mod manner;
 
