@@ -154,8 +154,6 @@ pub(super) const OPERATIONS: &[(&str, &str, Content)] = &[
     ("GET", "/groups/{group}/apps/{app}", Nothing),
     ("PATCH", "/groups/{group}/apps/{app}", Json(r#"{"title": "Orders"}"#)),
     ("DELETE", "/groups/{group}/apps/{app}", Nothing),
-    ("GET", "/groups/{group}/runs", Nothing),
-    ("GET", "/groups/{group}/runs/{run}", Nothing),
     ("DELETE", "/groups/{group}/flows/{spare_flow}", Nothing),
     ("GET", "/groups/{group}/flows/{flow}/schedules", Nothing),
     ("POST", "/groups/{group}/flows/{flow}/schedules", Json(r#"{"cron": "@yearly"}"#)),
