@@ -1,4 +1,4 @@
-//! The command line: a client of the HTTP API, plus `serve`, `demo`, `new` and `build`.
+//! The command line: a client of the HTTP API, plus `serve`, `demo`, `new`, `build` and `dev`.
 
 mod alerts;
 mod api_keys;
@@ -12,6 +12,7 @@ mod client;
 mod connections;
 mod connectors;
 mod demo;
+mod dev;
 mod doctor;
 mod error;
 mod export;
@@ -94,6 +95,8 @@ enum Command {
     New(new::New),
     /// Builds a crate to a component, and says its size, digest and imports.
     Build(build::Build),
+    /// Builds a crate whenever it changes, and runs it with the last event.
+    Dev(Box<dev::Dev>),
     /// Logs in at a server; the commands then work there in your name.
     Login(login::Login),
     /// Ends the session that `login` began.
@@ -215,6 +218,7 @@ impl Cli {
             Command::Demo(demo) => demo.run(compiler(self.compiler)?).await,
             Command::New(new) => new.run(output),
             Command::Build(build) => build.run(output).await,
+            Command::Dev(dev) => dev.run(&Context::new(self.global)?).await,
             Command::Login(login) => login.run(&Context::new(self.global)?).await,
             Command::Logout(logout) => logout.run(&Context::new(self.global)?).await,
             Command::Users(command) => command.run(&Context::new(self.global)?).await,
@@ -277,6 +281,7 @@ mod tests {
             "headgate new flow my-flow --path /tmp/x",
             "headgate build examples/echo --json",
             "headgate build --new-key builder.pem",
+            "headgate dev examples/echo --flow echo --env test --event {} --mock --mock-answer crm.get={}",
             "headgate build . --sign builder.pem",
             "headgate push . --sign builder.pem",
             "headgate login --email ada@example.com --url https://flows.example.com",

@@ -78,6 +78,6 @@ fn folder() -> &'static Path {
 }
 
 /// Beside the tests' own build, so that a test run never waits for it to unlock.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from).join("guests")
 }

@@ -2,6 +2,7 @@
 
 mod javascript;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Output as Finished, Stdio};
@@ -27,6 +28,17 @@ const PROFILE: [&str; 6] = [
     "profile.guest.strip=true",
 ];
 
+/// How they are built while somebody works on them: quickly, and again from what has not changed.
+const QUICK_PROFILE: [&str; 7] = [
+    "profile.guest-quick.inherits=\"dev\"",
+    "profile.guest-quick.opt-level=1",
+    "profile.guest-quick.debug=false",
+    "profile.guest-quick.incremental=true",
+    "profile.guest-quick.panic=\"abort\"",
+    "profile.guest-quick.strip=true",
+    "profile.guest-quick.package.\"*\".opt-level=\"s\"",
+];
+
 /// Builds a crate, or a package in JavaScript, to a component.
 #[derive(Debug, Args)]
 pub(super) struct Build {
@@ -49,6 +61,8 @@ pub(super) struct Options<'a> {
     pub(super) target_dir: Option<&'a Path>,
     /// Told cargo's lines as they come; they go to standard error when absent.
     pub(super) progress: Option<&'a (dyn Fn(&str) + Sync)>,
+    /// Whether it has to be quick rather than small.
+    pub(super) quick: bool,
 }
 
 /// A component that was built.
@@ -58,6 +72,8 @@ pub(super) struct Built {
     pub(super) name: String,
     /// The component.
     pub(super) path: PathBuf,
+    /// The folders with the source that it was built from, as far as it is the author's own.
+    pub(super) sources: Vec<PathBuf>,
 }
 
 /// What `build` says of a component.
@@ -123,8 +139,9 @@ pub(super) async fn build(folder: &Path, options: &Options<'_>) -> Result<Built,
     ensure_target(folder, options).await?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder).args(["build", "--manifest-path"]).arg(&manifest);
-    cargo.args(["--target", TARGET, "--profile", "guest", "--message-format", "json-render-diagnostics"]);
-    for setting in PROFILE {
+    let (profile, settings) = if options.quick { ("guest-quick", &QUICK_PROFILE[..]) } else { ("guest", &PROFILE[..]) };
+    cargo.args(["--target", TARGET, "--profile", profile, "--message-format", "json-render-diagnostics"]);
+    for setting in settings {
         cargo.args(["--config", setting]);
     }
     if let Some(target_dir) = options.target_dir {
@@ -176,9 +193,14 @@ async fn listen(stream: Option<impl AsyncRead + Unpin>, options: &Options<'_>) -
     kept
 }
 
+/// How cargo's ids of packages begin that lie in a folder of the author's, not in a registry.
+const LOCAL: &str = "path+file:";
+
 #[derive(Deserialize)]
 struct Message {
     reason: String,
+    #[serde(default)]
+    package_id: String,
     manifest_path: Option<PathBuf>,
     target: Option<CargoTarget>,
     #[serde(default)]
@@ -194,13 +216,27 @@ struct CargoTarget {
 /// The crate's own component among cargo's messages (one JSON object a line).
 fn component_of(messages: &str, manifest: &Path) -> Option<Built> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    messages
-        .filter(|message| message.reason == "compiler-artifact" && message.manifest_path.as_deref() == Some(manifest))
-        .find_map(|message| {
-            let target = message.target.filter(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))?;
-            let path = message.filenames.into_iter().find(|path| path.extension().is_some_and(|end| end == "wasm"))?;
-            Some(Built { name: target.name.replace('_', "-"), path })
-        })
+    let artifacts: Vec<_> = messages.filter(|message| message.reason == "compiler-artifact").collect();
+    let sources =
+        artifacts.iter().filter(|artifact| artifact.package_id.starts_with(LOCAL)).filter_map(Message::folder);
+    let sources = BTreeSet::from_iter(sources).into_iter().collect();
+    let own = artifacts.into_iter().filter(|artifact| artifact.manifest_path.as_deref() == Some(manifest));
+    let (name, path) = own.filter_map(Message::component).next()?;
+    Some(Built { name, path, sources })
+}
+
+impl Message {
+    /// The folder of the package that it is about.
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.manifest_path.as_deref()?.parent()?.to_owned())
+    }
+
+    /// The name and the file of a component that came out.
+    fn component(self) -> Option<(String, PathBuf)> {
+        let target = self.target.filter(|target| target.crate_types.iter().any(|kind| kind == "cdylib"))?;
+        let path = self.filenames.into_iter().find(|path| path.extension().is_some_and(|end| end == "wasm"))?;
+        Some((target.name.replace('_', "-"), path))
+    }
 }
 
 /// Adds the wasm target, when the toolchain that would build `folder` lacks it.
@@ -247,21 +283,23 @@ mod tests {
 
     #[test]
     fn the_crates_own_component_is_found() {
-        let artifact = |manifest: &str, kind: &str, file: &str| {
+        let artifact = |package: &str, manifest: &str, kind: &str, file: &str| {
             serde_json::json!({
-                "reason": "compiler-artifact", "manifest_path": manifest,
+                "reason": "compiler-artifact", "manifest_path": manifest, "package_id": package,
                 "target": {"name": "my_flow", "crate_types": [kind]}, "filenames": [file]
             })
         };
         let messages = [
-            artifact("/other/Cargo.toml", "cdylib", "/target/other.wasm").to_string(),
+            artifact("path+file:///other#0.1.0", "/other/Cargo.toml", "cdylib", "/target/other.wasm").to_string(),
             "not JSON".to_owned(),
-            artifact("/flow/Cargo.toml", "lib", "/target/libmy_flow.rlib").to_string(),
-            artifact("/flow/Cargo.toml", "cdylib", "/target/my_flow.wasm").to_string(),
+            artifact("registry+https://x#serde@1", "/registry/serde/Cargo.toml", "lib", "/target/libserde.rlib")
+                .to_string(),
+            artifact("path+file:///flow#0.1.0", "/flow/Cargo.toml", "cdylib", "/target/my_flow.wasm").to_string(),
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
         let built = component_of(&messages.join("\n"), Path::new("/flow/Cargo.toml")).unwrap();
         assert_eq!((built.name.as_str(), built.path), ("my-flow", PathBuf::from("/target/my_flow.wasm")));
+        assert_eq!(built.sources, ["/flow", "/other"].map(PathBuf::from));
         assert!(component_of(&messages[..3].join("\n"), Path::new("/flow/Cargo.toml")).is_none());
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, header};
 use jiff::Timestamp;
 use reqwest::Response;
@@ -19,6 +19,7 @@ use crate::cli::sessions::{Sessions, StoredSession};
 use crate::http::auth::SessionView;
 use crate::http::export::PASSPHRASE;
 use crate::http::problem::ProblemBody;
+use crate::http::runs::NDJSON;
 
 /// Where a server is looked for.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -99,18 +100,40 @@ impl Client {
         self.json(self.request(Method::POST, self.url(path))).await
     }
 
-    /// Puts a component's bytes, shows how far it is, and reads the answer.
+    /// Sends JSON, and hands on each line of the answer as it comes.
+    pub(super) async fn follow<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        mut told: impl FnMut(T) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let request = self.request(Method::POST, self.url(path)).json(body).header(header::ACCEPT, NDJSON);
+        let mut answer = self.answer(request).await?;
+        let mut begun = BytesMut::new();
+        while let Some(part) = answer.chunk().await.map_err(|source| self.broken(source))? {
+            begun.extend_from_slice(&part);
+            while let Some(end) = begun.iter().position(|byte| *byte == b'\n') {
+                let line = begun.split_to(end + 1);
+                told(serde_json::from_slice(&line).map_err(|error| self.not_headgate(error.to_string()))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a component's bytes, shows how far it is, and reads the answer; beside it stands whether it made something new.
     pub(super) async fn put_module<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, Option<String>)],
         module: Bytes,
-    ) -> Result<T, CliError> {
+    ) -> Result<(T, bool), CliError> {
         let request = self.request(Method::PUT, with_query(self.url(path), query));
         let request =
             request.header(header::CONTENT_TYPE, "application/wasm").header(header::CONTENT_LENGTH, module.len());
         let progress = Progress::begin();
-        self.json(request.body(progress.upload(module))).await
+        let answer = self.answer(request.body(progress.upload(module))).await?;
+        let is_new = answer.status() == StatusCode::CREATED;
+        Ok((self.read(answer).await?, is_new))
     }
 
     /// Sends JSON, and reads an answer that is a file.

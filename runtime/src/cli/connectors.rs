@@ -125,9 +125,19 @@ impl Command {
 
 /// Installs a component, and shows what was installed.
 pub(super) async fn install(context: &Context, owner: Owner, component: Bytes, force: bool) -> Result<(), CliError> {
+    context.output.show(&put(context, owner, component, force).await?, show_installed)
+}
+
+/// Installs a component.
+pub(super) async fn put(
+    context: &Context,
+    owner: Owner,
+    component: Bytes,
+    force: bool,
+) -> Result<InstalledView, CliError> {
     let query = [("force", force.then(|| "true".to_owned()))];
-    let installed: InstalledView = context.client.put_module(&owner.path(context, &[])?, &query, component).await?;
-    context.output.show(&installed, show_installed)
+    let path = owner.path(context, &[])?;
+    context.client.put_module(&path, &query, component).await.map(|(installed, _)| installed)
 }
 
 fn show_installed(installed: &InstalledView) -> String {

@@ -45,11 +45,22 @@ pub(super) struct Component {
     pub(super) inspection: Inspection,
 }
 
+/// What is said of a version with its push.
+#[derive(Default)]
+pub(super) struct Says<'a> {
+    /// What to remember of it.
+    pub(super) note: &'a str,
+    /// What it was built from.
+    pub(super) source: Option<Revision>,
+    /// Whether the next push comes in its place.
+    pub(super) draft: bool,
+}
+
 /// A version that was pushed.
 #[derive(Serialize)]
-struct Pushed {
-    flow: FlowView,
-    version: VersionView,
+pub(super) struct Pushed {
+    pub(super) flow: FlowView,
+    pub(super) version: VersionView,
     /// Whether this push made it: the newest version is not made a second time.
     is_new: bool,
 }
@@ -71,7 +82,8 @@ impl Push {
                     (Some(commit), _) => Some(Revision { commit, dirty: false }),
                     (None, found) => found,
                 };
-                let pushed = push(context, &name, &self.note, source, component.bytes).await?;
+                let pushed =
+                    push(context, &name, Says { note: &self.note, source, draft: false }, component.bytes).await?;
                 context.output.show(&pushed, show)
             }
             Some(World::Connector) if self.flow.is_some() => Err(CliError::Usage(format!(
@@ -81,12 +93,17 @@ impl Push {
             Some(World::Connector) => {
                 connectors::install(context, connectors::Owner::default(), component.bytes, false).await
             }
-            None => Err(CliError::Usage(format!(
-                "{} is neither a flow nor a connector: it exports neither headgate:runtime/handler nor headgate:runtime/methods. Begin with `headgate new flow NAME`",
-                self.path.display()
-            ))),
+            None => Err(not_ours(&self.path)),
         }
     }
+}
+
+/// Why a component is of no use here.
+pub(super) fn not_ours(path: &Path) -> CliError {
+    CliError::Usage(format!(
+        "{} is neither a flow nor a connector: it exports neither headgate:runtime/handler nor headgate:runtime/methods. Begin with `headgate new flow NAME`",
+        path.display()
+    ))
 }
 
 /// The component in a file, or of a crate that is built now.
@@ -109,13 +126,8 @@ pub(super) fn read(path: &Path, name: String) -> Result<Component, CliError> {
     Ok(Component { name, bytes, inspection })
 }
 
-async fn push(
-    context: &Context,
-    flow: &str,
-    note: &str,
-    source: Option<Revision>,
-    bytes: Bytes,
-) -> Result<Pushed, CliError> {
+/// Pushes a flow's next version; makes the flow when it is missing.
+pub(super) async fn push(context: &Context, flow: &str, says: Says<'_>, bytes: Bytes) -> Result<Pushed, CliError> {
     let group = context.group()?;
     let flow = match context.client.get::<FlowView>(&["groups", group, "flows", flow]).await {
         Ok(flow) => flow,
@@ -126,12 +138,13 @@ async fn push(
         Err(error) => return Err(error),
     };
     let path = ["groups", group, "flows", flow.id.as_str(), "versions"];
+    let Says { note, source, draft } = says;
     let note = (!note.is_empty()).then(|| note.to_owned());
     let dirty = source.as_ref().map(|source| source.dirty.to_string());
     let revision = source.map(|source| source.commit);
-    let query = [("note", note), ("revision", revision), ("dirty", dirty)];
-    let version: VersionView = context.client.put_module(&path, &query, bytes).await?;
-    let is_new = version.version > flow.latest;
+    let draft = draft.then(|| draft.to_string());
+    let query = [("note", note), ("revision", revision), ("dirty", dirty), ("draft", draft)];
+    let (version, is_new) = context.client.put_module(&path, &query, bytes).await?;
     Ok(Pushed { flow, version, is_new })
 }
 

@@ -26,6 +26,16 @@ pub(super) struct RunOnce {
     /// The flow's id or name.
     flow: String,
     #[command(flatten)]
+    trial: TrialArgs,
+    /// Which version; when absent the published one, and where none is published the newest.
+    #[arg(long)]
+    version: Option<u32>,
+}
+
+/// How a flow is tried.
+#[derive(Debug, Args)]
+pub(super) struct TrialArgs {
+    #[command(flatten)]
     event: EventArgs,
     /// Use the recorded event of this run again; what is given besides comes in place of its parts.
     #[arg(long, value_name = "RUN", conflicts_with = "sample")]
@@ -39,9 +49,6 @@ pub(super) struct RunOnce {
     /// Where: whose connections it uses.
     #[arg(long, default_value = "test")]
     env: Environment,
-    /// Which version; when absent the published one, and where none is published the newest.
-    #[arg(long)]
-    version: Option<u32>,
     /// Reach no app: each call is answered by its method's sample. Connections need not work, nor be bound where the flow
     /// declares its slots.
     #[arg(long)]
@@ -112,12 +119,18 @@ impl EventArgs {
     }
 }
 
-impl RunOnce {
-    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+impl TrialArgs {
+    /// Where it runs.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.env
+    }
+
+    /// What the API is asked for.
+    pub(super) fn once(self) -> Result<NewRunOnce, CliError> {
         let EventParts { method, path, params, query, headers, event, body_base64 } = self.event.parts()?;
-        let once = NewRunOnce {
+        Ok(NewRunOnce {
             environment: Some(self.env),
-            version: self.version,
+            version: None,
             trigger: self.trigger,
             from_run: self.from_run,
             sample: self.sample,
@@ -130,7 +143,13 @@ impl RunOnce {
             headers,
             event,
             body_base64,
-        };
+        })
+    }
+}
+
+impl RunOnce {
+    pub(super) async fn run(self, context: &Context) -> Result<(), CliError> {
+        let once = NewRunOnce { version: self.version, ..self.trial.once()? };
         let path = ["groups", context.group()?, "flows", &self.flow, "run"];
         let run: RunView = context.client.send(Method::POST, &path, &once).await?;
         context.output.show(&run, runs::show)?;

@@ -139,7 +139,8 @@ pub(super) fn log_line(line: &LogLine) -> String {
     format!("{}  {:<6}  {}", clock(line.time), plain(&line.level), plain(&line.message))
 }
 
-fn outcome(outcome: &Outcome) -> String {
+/// How a run ended.
+pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Response { status, content_type, body, .. } => {
             let content_type = content_type.as_deref().unwrap_or("no content type");

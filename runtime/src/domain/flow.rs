@@ -64,7 +64,7 @@ pub struct Publication {
     pub digest: ModuleDigest,
 }
 
-/// One pushed version. It never changes.
+/// One pushed version. It never changes, except that a draft gives its number to the next push until it is published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowVersion {
     /// Of which flow.
@@ -89,6 +89,9 @@ pub struct FlowVersion {
     /// The interfaces it imports, with versions; empty for versions of earlier servers.
     #[serde(default)]
     pub imports: Vec<String>,
+    /// Whether it is a draft: the newest version, in whose place the next push comes unless it is published before.
+    #[serde(default)]
+    pub draft: bool,
 }
 
 /// The state of the source that a version was built from.

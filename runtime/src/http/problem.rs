@@ -93,6 +93,11 @@ impl Problem {
         &self.body.detail
     }
 
+    /// The body alone, for answers that have begun already.
+    pub(super) fn into_body(self) -> ProblemBody {
+        *self.body
+    }
+
     fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self

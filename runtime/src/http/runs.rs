@@ -1,9 +1,13 @@
 //! `/api/v1/groups/{group}/runs`
 
+mod follow;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +24,8 @@ use crate::service::access::Actor;
 use crate::service::error::ServiceError;
 use crate::service::run_once::RunOnce;
 use crate::service::runs::RunFilter;
+
+pub use follow::{Followed, NDJSON};
 
 /// A run in a list.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -86,7 +92,7 @@ pub struct RunView {
 }
 
 /// How to try a flow. Without an event, its body is `null`.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewRunOnce {
     /// Where: whose connections it uses; `test` when absent.
@@ -146,6 +152,17 @@ pub struct NewRunOnce {
     pub body_base64: Option<String>,
 }
 
+impl NewRunOnce {
+    /// Whether it says with which event, or with which part of one.
+    pub fn has_event(&self) -> bool {
+        let Self { from_run, sample, method, path, params, query, headers, event, body_base64, .. } = self;
+        from_run.is_some()
+            || [sample, method, path, body_base64].iter().any(|part| part.is_some())
+            || [params, query, headers].iter().any(|part| part.is_some())
+            || event.is_some()
+    }
+}
+
 impl TryFrom<NewRunOnce> for RunOnce {
     type Error = ServiceError;
 
@@ -163,6 +180,7 @@ impl TryFrom<NewRunOnce> for RunOnce {
             from_run: new.from_run,
             sample: new.sample,
             mock: new.mock.then_some(new.mocks),
+            listener: None,
         })
     }
 }
@@ -250,8 +268,11 @@ pub async fn get(
 
 /// Run Once: runs a flow with an event, published or not, and shows the run. The event is given, taken from a recorded run
 /// (`from_run`) or a sample (`sample`); parts that are given besides come in place of those.
+///
+/// Whoever accepts `application/x-ndjson` gets the log as it is written: a line of JSON for each line of the log, and a
+/// last one for the run.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/flows/{flow}/run", tag = "runs", request_body = NewRunOnce, params(("group" = String, Path), ("flow" = String, Path)), responses(
-    (status = OK, body = RunView),
+    (status = OK, content((RunView = "application/json"), (Followed = "application/x-ndjson"))),
     (status = BAD_REQUEST, description = "The event cannot be used: the message says what is missing", body = ProblemBody, content_type = "application/problem+json"),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -259,7 +280,13 @@ pub async fn run_once(
     actor: Actor,
     State(api): State<ApiState>,
     Named((group, flow)): Named<(GroupId, String)>,
+    headers: HeaderMap,
     Body(new): Body<NewRunOnce>,
-) -> Result<Json<RunView>, Problem> {
-    Ok(Json(api.service.run_once(&actor, &group, &flow, new.try_into()?).await?.into()))
+) -> Result<Response, Problem> {
+    let once: RunOnce = new.try_into()?;
+    if headers.get(header::ACCEPT).is_some_and(|accepted| accepted == follow::NDJSON) {
+        return follow::run_once(api, actor, group, flow, once).await;
+    }
+    let run = api.service.run_once(&actor, &group, &flow, once).await?;
+    Ok(Json(RunView::from(run)).into_response())
 }

@@ -131,13 +131,17 @@ impl RunCalls {
 
     /// The run's log without the secrets of the connections it used.
     pub(super) fn log(&self, log: RunLog) -> Vec<LogLine> {
-        let lines = log.lines.into_iter().map(|line| LogLine {
+        log.lines.into_iter().map(|line| self.log_line(line)).collect()
+    }
+
+    /// A line of the log without the secrets of the connections that the run has used so far.
+    pub(super) fn log_line(&self, line: crate::wasm::LogLine) -> LogLine {
+        LogLine {
             time: Timestamp::try_from(line.at).unwrap_or(Timestamp::UNIX_EPOCH),
             level: level_name(line.level).to_owned(),
             source: source_name(line.source).to_owned(),
             message: self.redact(line.message),
-        });
-        lines.collect()
+        }
     }
 
     /// Records bytes without the secrets of the connections the run used.

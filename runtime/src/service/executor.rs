@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::api_key::ApiKey;
 use crate::domain::flow::{Flow, Publication};
 use crate::domain::id::{Environment, TriggerId};
 use crate::domain::permission::Denial;
-use crate::domain::run::{EventRecord, Failure, Outcome, Recorded, Run, RunState};
+use crate::domain::run::{EventRecord, Failure, LogLine, Outcome, Recorded, Run, RunState};
 use crate::domain::trigger::Respond;
 use crate::service::Service;
 use crate::service::access::{Actor, Who};
@@ -23,7 +24,7 @@ use crate::service::record::encode;
 use crate::service::shelf::ReadyFlow;
 use crate::service::usage::Running;
 use crate::store::Entry;
-use crate::wasm::{CallError, Connections, Event, FaultCode, Response, RunInfo};
+use crate::wasm::{CallError, Connections, Event, FaultCode, Response, RunInfo, RunScope};
 
 /// What callers are told to wait while the server stops or its queue is full.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -54,6 +55,18 @@ impl fmt::Display for Caller {
         }
     }
 }
+
+/// How a run that is tried differs from others.
+#[derive(Default)]
+pub(super) struct Trial {
+    /// When present, its calls reach no app: they are answered by samples, and need no connections that work.
+    pub(super) mock: Option<Mock>,
+    /// Gets the lines of its log as they are written.
+    pub(super) listener: Option<LogSender>,
+}
+
+/// Takes the lines of a run's log. It holds no more than a log may.
+pub type LogSender = mpsc::UnboundedSender<LogLine>;
 
 /// A trigger that fires.
 pub(super) struct Firing {
@@ -129,18 +142,18 @@ impl Service {
         firing: Firing,
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
         let running = self.admit_run(&firing)?;
-        self.run_admitted(id, firing, running, None).await
+        self.run_admitted(id, firing, running, Trial::default()).await
     }
 
-    /// [`Self::run_now`] without apps: the flow's calls are answered by samples, and need no connections that work.
-    pub(super) async fn run_mocked(
+    /// [`Self::run_now`] for somebody who tries the flow.
+    pub(super) async fn run_tried(
         self: &Arc<Self>,
         firing: Firing,
-        mock: Mock,
+        trial: Trial,
     ) -> Result<(Uuid, Response), ServiceError> {
-        let running = self.admit_spending(&firing)?;
+        let running = if trial.mock.is_some() { self.admit_spending(&firing) } else { self.admit_run(&firing) }?;
         let id = Uuid::now_v7();
-        self.run_admitted(id, firing, running, Some(mock)).await?.map(|response| (id, response))
+        self.run_admitted(id, firing, running, trial).await?.map(|response| (id, response))
     }
 
     async fn run_admitted(
@@ -148,7 +161,7 @@ impl Service {
         id: Uuid,
         firing: Firing,
         running: Running,
-        mock: Option<Mock>,
+        trial: Trial,
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
         if self.stopping.is_cancelled() {
             return Err(ServiceError::Overloaded { what: "The server is stopping", retry_after: RETRY_AFTER });
@@ -156,16 +169,21 @@ impl Service {
         let service = self.clone();
         let task = self.runs.spawn(async move {
             let _running = running;
-            let mut run = Run { id, mocked: mock.is_some(), ..firing.run(&service, RunState::Running) };
+            let mut run = Run { id, mocked: trial.mock.is_some(), ..firing.run(&service, RunState::Running) };
             let ready = service.flow_module(&run.digest).await?;
             let (environment, journal) = (run.environment.clone(), Journal::none(service.clone()));
             let calls = RunCalls::new(service.clone(), firing.flow, environment, ready.clone(), journal);
-            let connections: Arc<dyn Connections> = match mock {
+            let connections: Arc<dyn Connections> = match trial.mock {
                 Some(mock) => Arc::new(MockCalls::new(calls.clone(), mock)),
                 None => calls.clone(),
             };
-            let result =
-                service.execute_with(&mut run, &ready, firing.event, firing.timeout, &calls, connections).await?;
+            let scope = service.scope(&run, firing.timeout, connections);
+            if let Some(listener) = trial.listener {
+                let calls = calls.clone();
+                // Whoever listened may be gone.
+                scope.listen(move |line| drop(listener.send(calls.log_line(line.clone()))));
+            }
+            let result = service.execute_in(&scope, &mut run, &ready, firing.event, &calls).await?;
             let recorded = service.history.append(entry(&run)).await;
             Ok::<_, ServiceError>(recorded.map_err(ServiceError::internal("recording a run")).and(result))
         });
@@ -196,19 +214,12 @@ impl Service {
     ) -> Result<Result<Response, ServiceError>, ServiceError> {
         let ready = self.flow_module(&run.digest).await?;
         let calls = RunCalls::new(self.clone(), flow, run.environment.clone(), ready.clone(), journal);
-        self.execute_with(run, &ready, event, timeout, &calls, calls.clone()).await
+        let scope = self.scope(run, timeout, calls.clone());
+        self.execute_in(&scope, run, &ready, event, &calls).await
     }
 
-    /// [`Self::execute`], where the flow's calls go through `connections` and are recorded by `calls`.
-    async fn execute_with(
-        &self,
-        run: &mut Run,
-        ready: &ReadyFlow,
-        event: Event,
-        timeout: Duration,
-        calls: &Arc<RunCalls>,
-        connections: Arc<dyn Connections>,
-    ) -> Result<Result<Response, ServiceError>, ServiceError> {
+    /// What a run's guests share; its flow's calls go through `connections`.
+    fn scope(&self, run: &Run, timeout: Duration, connections: Arc<dyn Connections>) -> Arc<RunScope> {
         let info = RunInfo {
             id: run.id,
             attempt: run.attempt,
@@ -216,10 +227,21 @@ impl Service {
             flow: run.flow_name.to_string(),
             caller: run.caller.to_string(),
         };
-        let scope = self.wasm.scope(info, Some(timeout), connections);
+        self.wasm.scope(info, Some(timeout), connections)
+    }
+
+    /// [`Self::execute`] in a scope, where `calls` recorded the flow's calls.
+    async fn execute_in(
+        &self,
+        scope: &Arc<RunScope>,
+        run: &mut Run,
+        ready: &ReadyFlow,
+        event: Event,
+        calls: &Arc<RunCalls>,
+    ) -> Result<Result<Response, ServiceError>, ServiceError> {
         run.started = Some(self.now());
         let clock = Instant::now();
-        let result = self.wasm.run_flow(&ready.module, event, &scope).await;
+        let result = self.wasm.run_flow(&ready.module, event, scope).await;
         if let Err(CallError::Overloaded { retry_after }) = result {
             return Err(ServiceError::Overloaded { what: "All instances are busy", retry_after });
         }

@@ -19,7 +19,7 @@ use crate::service::Service;
 use crate::service::access::{Actor, Who};
 use crate::service::calls::mock::Mock;
 use crate::service::error::ServiceError;
-use crate::service::executor::{Caller, Firing};
+use crate::service::executor::{Caller, Firing, LogSender, Trial};
 use crate::service::samples::EXAMPLE;
 use crate::wasm::Event;
 
@@ -45,6 +45,8 @@ pub struct RunOnce {
     /// When present, the flow's calls reach no app: they are answered by these answers, by slot and method, and by the
     /// methods' samples.
     pub mock: Option<BTreeMap<String, Value>>,
+    /// Gets the lines of the run's log as they are written.
+    pub listener: Option<LogSender>,
 }
 
 impl Service {
@@ -80,11 +82,7 @@ impl Service {
             trigger: trigger.id,
             flow,
         };
-        let run = match mock {
-            Some(mock) => self.run_mocked(firing, mock).await,
-            None => self.run_now(firing).await,
-        };
-        match run {
+        match self.run_tried(firing, Trial { mock, listener: once.listener }).await {
             Ok((run, _)) | Err(ServiceError::Flow { run, .. }) => self.find_run(group, run),
             Err(error) => Err(error),
         }

@@ -20,7 +20,7 @@ pub const MAX_SAMPLES: usize = 50;
 /// The largest sample event, in bytes as JSON.
 pub const MAX_SAMPLE: usize = 256 * 1024;
 /// Names the example in the schema of a flow's event, so that no kept sample has it.
-pub(super) const EXAMPLE: &str = "example";
+pub const EXAMPLE: &str = "example";
 
 /// Where the sample events of a flow lie. Whoever deletes a flow deletes them with it.
 pub(super) fn samples_prefix(flow: &Flow) -> String {

@@ -251,7 +251,7 @@ impl Service {
             None => self.create_flow(&system, group, name, String::new()).await?,
         };
         let note = "from the watched folder".to_owned();
-        let new = NewVersion { bytes, note, source: None };
+        let new = NewVersion { bytes, note, source: None, draft: false };
         let version = self.push_version(&system, group, flow.id.as_str(), new).await?.version.version;
         let is_published = |environment: &Environment| {
             let catalog = self.catalog();

@@ -54,10 +54,13 @@ pub struct RunLog {
     pub dropped: u64,
 }
 
+/// Is told each line as it is written.
+pub(super) type Listener = Box<dyn Fn(&LogLine) + Send>;
+
 /// Collects a run's log within its bounds.
-#[derive(Debug)]
 pub(super) struct Collector {
     log: RunLog,
+    listener: Option<Listener>,
     lines_left: usize,
     bytes_left: usize,
     line_bytes: usize,
@@ -67,6 +70,7 @@ impl Collector {
     pub(super) fn new(settings: &WasmSettings) -> Self {
         Self {
             log: RunLog::default(),
+            listener: None,
             lines_left: settings.log_lines,
             bytes_left: settings.log_bytes,
             line_bytes: settings.log_line_bytes,
@@ -82,10 +86,20 @@ impl Collector {
         self.lines_left -= 1;
         self.bytes_left -= kept.len();
         let cut = if kept.len() < message.len() { " [cut]" } else { "" };
-        self.log.lines.push(LogLine { at: SystemTime::now(), level, source, message: format!("{kept}{cut}") });
+        let line = LogLine { at: SystemTime::now(), level, source, message: format!("{kept}{cut}") };
+        if let Some(tell) = &self.listener {
+            tell(&line);
+        }
+        self.log.lines.push(line);
+    }
+
+    /// Tells somebody of each line that is kept from now on, until the log is taken.
+    pub(super) fn listen(&mut self, listener: Listener) {
+        self.listener = Some(listener);
     }
 
     pub(super) fn take(&mut self) -> RunLog {
+        self.listener = None;
         std::mem::take(&mut self.log)
     }
 }

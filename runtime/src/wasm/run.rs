@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::wasm::blob::Blobs;
 use crate::wasm::error::GuestError;
-use crate::wasm::log::{Collector, LogLevel, LogSource, RunLog};
+use crate::wasm::log::{Collector, LogLevel, LogLine, LogSource, RunLog};
 use crate::wasm::settings::WasmSettings;
 
 /// What guests may know of their run.
@@ -94,6 +94,11 @@ impl RunScope {
     /// Adds a line to the run's log.
     pub fn log(&self, source: LogSource, level: LogLevel, message: &str) {
         self.collector().push(source, level, message);
+    }
+
+    /// Has `listener` told of each line of the log as it is written, until the log is taken. It must not write to the log.
+    pub fn listen(&self, listener: impl Fn(&LogLine) + Send + 'static) {
+        self.collector().listen(Box::new(listener));
     }
 
     /// Takes what the log holds so far; a line a guest has begun is in it once that guest's call has ended.

@@ -16,6 +16,7 @@ mod conformance;
 mod connections;
 mod connector_versions;
 mod cors;
+mod dev;
 mod doctor;
 mod durable;
 mod egress;

@@ -56,6 +56,29 @@ async fn a_version_knows_where_it_came_from_and_is_not_made_twice() {
     assert_eq!(app.get(FLOW).await["latest"], 3);
 }
 
+#[tokio::test]
+async fn a_draft_gives_its_number_to_the_next_push_until_it_is_published() {
+    let app = TestApp::start().await;
+    app.post("/groups/acme/flows", json!({"name": "orders"})).await;
+    assert_eq!(push(&app, "echo", "").await.json().get("draft"), None);
+    for (guest, status) in [("hash", 201), ("hash", 200), ("mirror", 201)] {
+        let draft = push(&app, guest, "?draft=true").await;
+        assert_eq!((draft.status, &draft.json()["version"], &draft.json()["draft"]), (status, &json!(2), &json!(true)));
+    }
+    // The same module in earnest is no draft any more.
+    let second = push(&app, "mirror", "?note=done").await;
+    assert_eq!((second.status, &second.json()["version"], second.json().get("draft")), (201, &json!(2), None));
+    assert_eq!(push(&app, "hash", "?draft=true").await.json()["version"], 3);
+
+    app.post(&format!("{FLOW}/publish"), json!({"environment": "test"})).await;
+    assert_eq!(app.get(&format!("{FLOW}/versions/3")).await.get("draft"), None, "it is published");
+    assert_eq!(push(&app, "hash", "?draft=true").await.status, 200, "and stays as it is");
+    assert_eq!(push(&app, "echo", "?draft=true").await.json()["version"], 4);
+    assert_eq!(numbers(&app.get(&format!("{FLOW}/versions")).await, "version"), [4, 3, 2, 1]);
+    let app = app.restart().await;
+    assert_eq!(app.get(&format!("{FLOW}/versions/4")).await["draft"], true);
+}
+
 /// Which version answers a request in an environment: the second one says the body's digest.
 async fn answering(app: &TestApp, url: &str, key: &str) -> Option<u64> {
     let answer = Answer::to(app.client().post(url).bearer_auth(key).body("x")).await;

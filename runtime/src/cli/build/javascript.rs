@@ -64,7 +64,7 @@ pub(super) async fn build(folder: &Path, options: &Options<'_>) -> Result<Built,
     node.args(["--world-name", &world.to_string(), "--disable"]).args(disabled(world)).arg("--out").arg(&path);
     let failed = "componentize-js could not make a component of component.js and what it imports";
     run(node, options, failed).await?;
-    Ok(Built { name, path })
+    Ok(Built { name, path, sources: vec![folder] })
 }
 
 /// What the engine may not import: nobody sends a component requests, and a flow sends none.

@@ -49,7 +49,7 @@ async fn build_one(source: &Path, package: &str, target_dir: &Path) -> Result<Co
     bar.set_prefix(package.to_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
     let progress = |line: &str| bar.set_message(line.to_owned());
-    let options = Options { target_dir: Some(target_dir), progress: Some(&progress) };
+    let options = Options { target_dir: Some(target_dir), progress: Some(&progress), quick: false };
     let built = build::build(&source.join(package), &options).await;
     bar.finish_and_clear();
     let built = built?;

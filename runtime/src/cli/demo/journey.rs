@@ -121,7 +121,7 @@ impl Journey {
     async fn install(&mut self, component: Component) -> Result<(), CliError> {
         self.story.step("Install the connector")?;
         let path = ["groups", GROUP, "connectors"];
-        let connector: ConnectorView = self.client.put_module(&path, &[], component.bytes).await?;
+        let (connector, _): (ConnectorView, _) = self.client.put_module(&path, &[], component.bytes).await?;
         let methods: Vec<_> = connector.manifest.methods.iter().map(|method| method.name.as_str()).collect();
         self.story.say(&format!("{}  {}  {}", connector.name, size(connector.size), connector.digest))?;
         self.story.say(&format!("it describes itself; its methods are {}", methods.join(", ")))
@@ -160,7 +160,7 @@ impl Journey {
         let flow: FlowView = self.client.send(Method::POST, &["groups", GROUP, "flows"], &new).await?;
         let path = ["groups", GROUP, "flows", name, "versions"];
         let note = [("note", Some("demo".to_owned()))];
-        let version: VersionView = self.client.put_module(&path, &note, component.bytes).await?;
+        let (version, _): (VersionView, _) = self.client.put_module(&path, &note, component.bytes).await?;
         self.story.say(&format!(
             "{} version {}  {}  {}",
             flow.name,

@@ -7,11 +7,11 @@ use tokio::process::Command;
 
 /// What git says of the folder that a crate lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Revision {
+pub(in crate::cli) struct Revision {
     /// The commit.
-    pub(super) commit: String,
+    pub(in crate::cli) commit: String,
     /// Whether something was changed since, or is new.
-    pub(super) dirty: bool,
+    pub(in crate::cli) dirty: bool,
 }
 
 /// The revision of a crate's folder; nothing where it is no repository, has no commit yet, or git is not installed.

@@ -178,6 +178,7 @@ mod tests {
                 author: None,
                 source: None,
                 imports: imports.iter().map(|import| (*import).to_owned()).collect(),
+                draft: false,
             },
             manifest: serde_json::from_value(manifest).unwrap(),
         }

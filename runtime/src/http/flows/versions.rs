@@ -32,6 +32,9 @@ pub struct PushParams {
     /// Whether there were changes that the revision does not have.
     #[serde(default)]
     pub dirty: bool,
+    /// Whether it is a draft: the next push comes in its place, under its number, unless it is published before.
+    #[serde(default)]
+    pub draft: bool,
 }
 
 /// Which versions are wanted.
@@ -114,7 +117,7 @@ pub async fn push_version(
     Module(bytes): Module,
 ) -> Result<(StatusCode, Json<VersionView>), Problem> {
     let source = params.source();
-    let new = NewVersion { bytes, note: params.note, source };
+    let new = NewVersion { bytes, note: params.note, source, draft: params.draft };
     let pushed = api.service.push_version(&actor, &group, &flow, new).await?;
     let status = if pushed.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(pushed.version.into())))

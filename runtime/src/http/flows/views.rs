@@ -67,6 +67,9 @@ pub struct VersionView {
     /// When it was pushed.
     #[schema(value_type = String, format = DateTime)]
     pub created: Timestamp,
+    /// Whether it is a draft: the next push comes in its place, unless it is published before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draft: bool,
 }
 
 /// A version with what it says about itself.
@@ -115,8 +118,8 @@ impl FlowView {
 
 impl From<FlowVersion> for VersionView {
     fn from(version: FlowVersion) -> Self {
-        let FlowVersion { flow: _, version, digest, size, note, created, author, source, imports: _ } = version;
-        Self { version, digest: digest.to_string(), size, note, author, source, created }
+        let FlowVersion { flow: _, version, digest, size, note, created, author, source, imports: _, draft } = version;
+        Self { version, digest: digest.to_string(), size, note, author, source, created, draft }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::flow::publication::{PublicationEntry, PublicationReason, version_before};
-use crate::domain::flow::{Flow, Publication};
+use crate::domain::flow::{Flow, FlowVersion, Publication};
 use crate::domain::id::{Environment, GroupId};
 use crate::domain::permission::Action;
 use crate::service::Service;
@@ -11,7 +11,7 @@ use crate::service::access::Actor;
 use crate::service::edit::Edit;
 use crate::service::error::ServiceError;
 use crate::service::flows::checks::NotPublishable;
-use crate::service::flows::{entry_key, entry_prefix, find};
+use crate::service::flows::{entry_key, entry_prefix, find, version_key};
 use crate::service::record::{Record, decode, encode};
 
 /// Entries kept of an environment's history: months of many publications a day, and some 300 KB. The oldest goes.
@@ -176,11 +176,14 @@ impl Service {
         let is_stale = match &reason {
             PublicationReason::Promote { from } => flow.published.get(from) != found.published.get(from),
             PublicationReason::Rollback => flow.history.get(&environment) != found.history.get(&environment),
-            PublicationReason::Publish | PublicationReason::Unpublish => false,
+            // A draft that was replaced meanwhile.
+            PublicationReason::Publish | PublicationReason::Unpublish => {
+                self.find_version(&flow, version.version)? != version
+            }
         };
         if is_stale {
             return Err(ServiceError::Conflict(format!(
-                "Somebody else published \"{}\" at the same time. Look at what is published now, and try again",
+                "Somebody else published or pushed \"{}\" at the same time. Look at what is published now, and try again",
                 flow.name
             )));
         }
@@ -193,6 +196,9 @@ impl Service {
         let publication = Publication { version: version.version, digest: version.digest };
         let old = flow.published.insert(environment.clone(), publication);
         let entry = self.enter(&mut edit, &mut flow, environment, old.as_ref(), reason);
+        if version.draft {
+            edit.put_beside(version_key(&flow, version.version), encode(&FlowVersion { draft: false, ..version }));
+        }
         let flow = Arc::new(flow);
         edit.put(Record::Flow(flow.clone()));
         edit.save().await?;

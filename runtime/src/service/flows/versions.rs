@@ -29,6 +29,8 @@ pub struct NewVersion {
     pub note: String,
     /// What it was built from.
     pub source: Option<SourceRevision>,
+    /// Whether the next push is to come in its place, unless it is published before.
+    pub draft: bool,
 }
 
 /// What became of a push.
@@ -36,7 +38,7 @@ pub struct NewVersion {
 pub struct Pushed {
     /// The version.
     pub version: FlowVersion,
-    /// Whether it was made by this push: the newest version is not made a second time.
+    /// Whether this push changed something: the newest version is not made a second time.
     pub is_new: bool,
 }
 
@@ -77,7 +79,7 @@ impl Service {
     /// Takes a module in as the flow's next version. It is checked and compiled first; nothing that runs changes.
     ///
     /// The same bytes as those of the newest version are that version. As those of an older one they are a new version:
-    /// whoever pushes them wants them to be the newest.
+    /// whoever pushes them wants them to be the newest. In a draft's place the next version comes under the same number.
     pub async fn push_version(
         self: &Arc<Self>,
         actor: &Actor,
@@ -85,7 +87,7 @@ impl Service {
         flow: &str,
         new: NewVersion,
     ) -> Result<Pushed, ServiceError> {
-        let NewVersion { bytes, note, source } = new;
+        let NewVersion { bytes, note, source, draft } = new;
         self.flow_for(actor, group, flow, Action::PushVersion)?;
         check_description(&note)?;
         source.as_ref().map_or(Ok(()), SourceRevision::check).map_err(ServiceError::Invalid)?;
@@ -94,13 +96,14 @@ impl Service {
         let digest = self.modules.put(bytes.clone()).await.map_err(ServiceError::internal("keeping a module"))?;
         let mut edit = self.edit(actor, group, Action::PushVersion).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), group, flow)?);
-        if flow.latest > 0 {
-            let newest = self.find_version(&flow, flow.latest)?;
-            if newest.digest == digest {
-                return Ok(Pushed { version: newest, is_new: false });
-            }
+        let newest = (flow.latest > 0).then(|| self.find_version(&flow, flow.latest)).transpose()?;
+        let is_draft = newest.as_ref().is_some_and(|newest| newest.draft);
+        if let Some(newest) = newest.filter(|newest| newest.digest == digest && (draft || !newest.draft)) {
+            return Ok(Pushed { version: newest, is_new: false });
         }
-        flow.latest += 1;
+        if !is_draft {
+            flow.latest += 1;
+        }
         let version = FlowVersion {
             flow: flow.id.clone(),
             version: flow.latest,
@@ -111,6 +114,7 @@ impl Service {
             author: Some(edit.actor().for_audit()),
             source,
             imports,
+            draft,
         };
         edit.put_beside(version_key(&flow, version.version), encode(&version));
         edit.put_beside(manifest_key(&flow, version.version), encode(&manifest));
