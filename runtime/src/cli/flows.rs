@@ -169,7 +169,8 @@ fn list(flows: &[FlowView]) -> String {
 
 fn list_versions(versions: &[VersionView]) -> String {
     let row = |version: &VersionView| {
-        let (number, digest) = (version.version.to_string(), short_digest(&version.digest));
+        let draft = if version.draft { " (draft)" } else { "" };
+        let (number, digest) = (format!("{}{draft}", version.version), short_digest(&version.digest));
         let (author, source) = (author(version), source(version));
         [number, digest, size(version.size), time(version.created), author, source, version.note.clone()]
     };
