@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use super::{Commit, Sequence, StoreError, lock};
 
 /// The most commits held for followers.
-const MAX_COMMITS: usize = 4096;
+const MAX_COMMITS: usize = 256;
 /// The most bytes of changes held for followers.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// A reader of the commits after a sequence, in order and without gaps.
 ///
-/// Only the newest commits are held (4,096 of them or 1 MiB): a follower that falls further behind gets
+/// Only the newest commits are held (256 of them or 16 MiB): a follower that falls further behind gets
 /// [`StoreError::FeedGone`] and has to read the records anew.
 #[derive(Debug)]
 pub struct Feed {
