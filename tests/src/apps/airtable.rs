@@ -17,11 +17,16 @@ pub const TOKEN: &str = "patCanary0123456789.secret";
 const READ: &[&str] = &["data.records:read"];
 const WRITE: &[&str] = &["data.records:write"];
 
+/// How Airtable gives tokens: with PKCE, and with refresh tokens that are good once.
+pub fn oauth() -> Oauth {
+    Oauth::new("/oauth2/v1/authorize", "/oauth2/v1/token").basic().pkce().token(TOKEN)
+}
+
 /// A running stand-in.
 pub struct Airtable {
     /// What it was asked.
     pub app: StandIn,
-    /// Its OAuth: with PKCE, and with refresh tokens that are good once.
+    /// Its OAuth.
     pub oauth: Arc<Oauth>,
 }
 
@@ -30,8 +35,7 @@ type Rows = Mutex<Vec<Map<String, Value>>>;
 impl Airtable {
     /// Starts it with an empty table.
     pub async fn start() -> Self {
-        let oauth = Oauth::new("/oauth2/v1/authorize", "/oauth2/v1/token").basic().pkce().token(TOKEN);
-        let oauth = Arc::new(oauth);
+        let oauth = Arc::new(oauth());
         let (known, rows) = (oauth.clone(), Rows::default());
         let app = StandIn::start(move |request| {
             known.answer(request).unwrap_or_else(|| answer(&known, &rows, request).unwrap_or_else(|fault| fault))

@@ -1,5 +1,6 @@
 //! App triggers: a connector is asked for new records, and each record runs a flow once, whatever app and server do.
 
+mod apps;
 mod faults;
 mod kills;
 
