@@ -57,6 +57,26 @@ async fn an_event_pretends_to_come_through_a_trigger() {
 }
 
 #[tokio::test]
+async fn a_run_is_followed_by_whoever_accepts_lines() {
+    let app = TestApp::start().await;
+    app.publish("mirror", "mirror").await;
+    let follow = async |flow: &str, body: Value| {
+        let request = app.manage(Method::POST, &format!("/groups/acme/flows/{flow}/run")).json(&body);
+        Answer::to(request.header("accept", "application/x-ndjson")).await
+    };
+    // It writes no log: the run is all there is to tell.
+    let told = follow("mirror", json!({"environment": "production"})).await;
+    assert_eq!((told.status, told.header("content-type")), (200, "application/x-ndjson"));
+    assert_eq!(told.text().lines().count(), 1);
+    let told: Value = serde_json::from_str(&told.text()).unwrap();
+    assert_eq!(told["run"]["state"], "succeeded");
+    assert_eq!(app.get(&format!("/groups/acme/runs/{}", told["run"]["id"].as_str().unwrap())).await, told["run"]);
+    // What is refused before it begins is refused as ever.
+    assert_eq!(follow("nobody", json!({})).await.problem().0, 404);
+    assert_eq!(follow("mirror", json!({"path": "a"})).await.problem().0, 400);
+}
+
+#[tokio::test]
 async fn an_event_pretends_to_come_through_a_schedule() {
     let app = TestApp::start().await;
     app.publish("mirror", "mirror").await;

@@ -7,7 +7,8 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use headgate_tests::canary::Canary;
 use headgate_tests::crm::{Received, StandIn};
-use headgate_tests::{Hostile, logs};
+use headgate_tests::{Answer, Hostile, logs};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{TOKEN, connection, exempting};
@@ -78,6 +79,23 @@ async fn wherever_a_connector_puts_a_reflected_secret_it_is_gone() {
         canary.assert_absent(&format!("the run of {to}"), ended.run.to_string());
     }
     canary.assert_absent("the server's log", logs::written());
+}
+
+#[tokio::test]
+async fn what_is_told_while_a_run_goes_on_is_as_clean_as_its_record() {
+    let (_app, hostile) = reflecting().await;
+    let reflect = json!({"do": "call", "slot": "app", "method": "reflect", "input": {"path": "/5", "to": "log"}});
+    let once = json!({"environment": "production", "event": reflect});
+    let request = hostile.app.manage(Method::POST, "/groups/acme/flows/hostile/run").json(&once);
+    let answer = Answer::to(request.header("accept", "application/x-ndjson")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"));
+    let text = answer.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let logged: Vec<&Value> = lines.iter().filter_map(|line| line.get("log")).collect();
+    assert!(logged.len() == 2 && logged[0]["message"].as_str().unwrap().contains("<0>"), "{text}");
+    let run = &lines.last().unwrap()["run"];
+    assert_eq!(run["log"], json!(logged), "the record says the same");
+    Canary::new(TOKEN).assert_absent("what is told", &text);
 }
 
 #[tokio::test]
