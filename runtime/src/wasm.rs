@@ -33,7 +33,7 @@ mod trusted;
 
 pub use admission::{Admitted, AdmittedConnector, AdmittedFlow};
 pub use cache::{CacheState, ModuleCache, look_at_cache};
-pub use compiler::{Compiler, Program, SUBCOMMAND, compile_child};
+pub use compiler::{Compiled, Compiler, Program, SUBCOMMAND, compile_child};
 pub use connector::Poll;
 pub use error::{CallError, FaultCode, GuestError, LoadError, WasmError};
 pub use event::{Event, Response};

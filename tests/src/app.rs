@@ -14,7 +14,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::guests;
+use crate::{compiler, guests};
 
 /// Who may do everything.
 pub const OPERATOR: &str = "operator@example.com";
@@ -70,7 +70,7 @@ impl TestApp {
     /// A server with the group `acme` that goes by the story's own clock.
     pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         // The components of most stories are this workspace's own; those of `loading` are compiled apart.
-        Self::with_compiler(Compiler::InProcess, clock, change).await
+        Self::with_compiler(compiler::shared(), clock, change).await
     }
 
     /// A server with the group `acme` that compiles in the story's own way.

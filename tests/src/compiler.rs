@@ -1,6 +1,9 @@
-//! Compiling apart, as `headgate serve` does: the test binary runs itself again as the process that compiles.
+//! How stories compile: in this process, or apart as `headgate serve` does, where the test binary runs itself again as
+//! the process that compiles.
 
-use headgate::wasm::{Compiler, Program, compile_child};
+use std::sync::LazyLock;
+
+use headgate::wasm::{Compiled, Compiler, Program, compile_child};
 
 /// The test that is the child. It calls [`compile`].
 const CHILD: &str = "loading::compiling_process";
@@ -12,6 +15,12 @@ pub fn compile() {
     if std::env::var_os(VARIABLE).is_some() {
         compile_child();
     }
+}
+
+/// In this process; what one story compiled is compiled for all.
+pub fn shared() -> Compiler {
+    static SHARED: LazyLock<Compiled> = LazyLock::new(Compiled::default);
+    Compiler::InProcess(SHARED.clone())
 }
 
 /// A compiler whose process is this test binary.

@@ -8,12 +8,13 @@ use headgate::domain::grant::{Grant, UrlPrefix};
 use headgate::domain::scrub::Scrubber;
 use headgate::wasm::egress::{Egress, EgressSettings};
 use headgate::wasm::{
-    CallError, Compiler, Connections, ConnectorModule, GuestError, ModuleCache, Poll, RunInfo, RunScope, SlotHandle,
-    WasmHost, WasmSettings,
+    CallError, Connections, ConnectorModule, GuestError, ModuleCache, Poll, RunInfo, RunScope, SlotHandle, WasmHost,
+    WasmSettings,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::compiler;
 use crate::crm::StandIn;
 
 /// A connector, and a grant to reach a stand-in.
@@ -65,7 +66,7 @@ impl Poller {
         let exempt = app.address.to_string().parse().unwrap();
         let egress = EgressSettings { allow_private: vec![exempt], ..EgressSettings::default() };
         let opened = ModuleCache::open(cache.path(), [7; 32]).unwrap();
-        let host = WasmHost::new(settings, opened, Compiler::InProcess, Egress::new(egress).unwrap()).unwrap();
+        let host = WasmHost::new(settings, opened, compiler::shared(), Egress::new(egress).unwrap()).unwrap();
         let module = host.load_connector(component).await.unwrap_or_else(|error| panic!("{error}"));
         let base = format!("{}{path}", app.url());
         let grant = Arc::new(Grant {

@@ -8,15 +8,18 @@
 mod child;
 mod parent;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 use wasmtime::Engine;
 
+use crate::domain::digest::ModuleDigest;
 use crate::wasm::error::LoadError;
 use crate::wasm::settings::WasmSettings;
 
@@ -35,10 +38,17 @@ const OUTPUT_FACTOR: usize = 8;
 #[derive(Debug, Clone)]
 pub enum Compiler {
     /// In the server's own process, without a bound of memory: for tests and benchmarks, which know their components.
-    InProcess,
+    InProcess(Compiled),
     /// In a limited process of its own.
     Child(Program),
 }
+
+/// What was compiled in this process, by the engine's compatibility: many servers of a test need the same.
+#[derive(Debug, Clone, Default)]
+pub struct Compiled(Arc<Mutex<HashMap<(u64, ModuleDigest), MachineCode>>>);
+
+/// Of one component; whoever needs it first compiles it.
+type MachineCode = Arc<OnceCell<Vec<u8>>>;
 
 /// A program that is the child: it calls [`compile_child`].
 #[derive(Debug, Clone)]
@@ -101,7 +111,11 @@ impl Compiler {
         component: Arc<[u8]>,
     ) -> Result<Vec<u8>, LoadError> {
         match self {
-            Self::InProcess => in_process(engine.clone(), settings.compile, component).await,
+            Self::InProcess(compiled) => {
+                let code = compiled.of(compatibility, ModuleDigest::of(&component));
+                let compile = || in_process(engine.clone(), settings.compile, component);
+                code.get_or_try_init(compile).await.cloned()
+            }
             Self::Child(program) => {
                 let request = Request {
                     length: component.len(),
@@ -113,6 +127,13 @@ impl Compiler {
                 program.compile(&request, &component, settings.compile, most).await
             }
         }
+    }
+}
+
+impl Compiled {
+    fn of(&self, compatibility: u64, digest: ModuleDigest) -> MachineCode {
+        let mut compiled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled.entry((compatibility, digest)).or_default().clone()
     }
 }
 

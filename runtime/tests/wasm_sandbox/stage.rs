@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use headgate::wasm::egress::{Egress, EgressSettings};
 use headgate::wasm::{
-    CallError, Compiler, Connections, Event, FlowModule, GuestError, ModuleCache, Response, RunInfo, RunScope,
-    SlotHandle, WasmHost, WasmSettings,
+    CallError, Compiled, Compiler, Connections, Event, FlowModule, GuestError, ModuleCache, Response, RunInfo,
+    RunScope, SlotHandle, WasmHost, WasmSettings,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -72,7 +72,13 @@ pub(crate) fn host(folder: &TempDir, change: impl FnOnce(&mut WasmSettings)) -> 
     let mut settings = WasmSettings { flow_instances: 16, connector_instances: 16, ..WasmSettings::default() };
     change(&mut settings);
     let cache = ModuleCache::open(folder.path(), KEY).unwrap();
-    WasmHost::new(settings, cache, Compiler::InProcess, Egress::new(EgressSettings::default()).unwrap()).unwrap()
+    WasmHost::new(
+        settings,
+        cache,
+        Compiler::InProcess(Compiled::default()),
+        Egress::new(EgressSettings::default()).unwrap(),
+    )
+    .unwrap()
 }
 
 pub(crate) fn fault<T>(result: Result<T, CallError>) -> (&'static str, String) {

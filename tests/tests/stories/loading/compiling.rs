@@ -109,7 +109,7 @@ async fn the_child_sees_nothing_of_the_servers_environment() {
 
 #[tokio::test]
 async fn what_compiles_ends_with_its_server() {
-    let app = server(Compiler::InProcess, |_| {}).await;
+    let app = server(compiler::shared(), |_| {}).await;
     let token = app.token().to_owned();
     let dir = app.stop().await;
     let process = Process::start(&dir.path().join("data"), &token, &[("WASM__COMPILE", "60s")]).await;
