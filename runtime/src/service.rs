@@ -114,6 +114,11 @@ pub struct ServiceSettings {
     pub idempotency_keys: u64,
     /// How many bytes a group's remembered answers may take. 256 MiB: of further ones the status is kept.
     pub idempotency_bytes: u64,
+    /// How many modules of published flows are always ready, those called last. 16: one takes half a MiB, in JavaScript
+    /// some 35 MiB.
+    pub ready_flows: usize,
+    /// How long every other one stays ready after its last call, in milliseconds. 5 min.
+    pub ready_ms: u64,
     /// How many apps are polled at a time; the rest of the connectors' instances is kept for flows. 8.
     pub concurrent_polls: usize,
     /// How long the run history is kept, in days. 30.
@@ -137,6 +142,8 @@ impl Default for ServiceSettings {
             concurrent_async_runs: 64,
             idempotency_keys: 100_000,
             idempotency_bytes: 256 << 20,
+            ready_flows: 16,
+            ready_ms: 300_000,
             concurrent_polls: 8,
             history_days: 30,
             history_bytes: 4 << 30,

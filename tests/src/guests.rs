@@ -53,6 +53,15 @@ pub fn changed(package: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
+/// The same guest with a section of its own (custom, `stamp`), which makes it another module with the same code.
+pub fn stamped(package: &str, stamp: u32) -> Vec<u8> {
+    let mut bytes = component(package);
+    bytes.extend([0, 10, 5]);
+    bytes.extend(b"stamp");
+    bytes.extend(stamp.to_le_bytes());
+    bytes
+}
+
 fn folder() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -1,8 +1,9 @@
 //! Modules that are ready to run, by digest.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,11 +21,11 @@ use crate::wasm::{CallError, ConnectorModule, FlowModule};
 /// Flows kept ready though they are published nowhere: drafts that are tried, and what was replaced a moment ago, for
 /// the runs that are queued for it and for its rollback. The one unused for longest makes place.
 const MAX_UNPUBLISHED: usize = 16;
-/// How long such a flow is kept after its last use.
-const UNPUBLISHED_FOR: Duration = Duration::from_secs(5 * 60);
-/// How often those are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// Modules made ready at a time when the server starts: reading them waits for the disk, preparing them computes.
+/// How often flows are looked for that need not stay ready, in parts of the time that they do. A minute by default.
+const TIDYINGS: u32 = 5;
+/// And no more often than this, whatever was set.
+const TIDY_AT_MOST_EVERY: Duration = Duration::from_millis(10);
+/// Flows made ready at a time when the server starts: reading them waits for the disk, asking them computes.
 const LOADED_AT_ONCE: usize = 8;
 const POISONED: &str = "no holder of the shelf panics";
 
@@ -34,6 +35,8 @@ pub(super) struct ReadyFlow {
     pub(super) module: Arc<FlowModule>,
     /// The slots it may open; any where it does not say.
     pub(super) slots: Option<BTreeSet<String>>,
+    /// When it was used last, in microseconds since 1970.
+    used: AtomicI64,
     alive: Arc<AtomicUsize>,
 }
 
@@ -48,61 +51,118 @@ impl Drop for ReadyFlow {
 pub struct Shelf {
     flows: RwLock<Flows>,
     connectors: RwLock<HashMap<ModuleDigest, Arc<ConnectorModule>>>,
+    /// Flows that are being made ready: whoever wants one of them waits for the first who did.
+    loading: Mutex<HashMap<ModuleDigest, Weak<tokio::sync::Mutex<()>>>>,
     /// Flows that are ready or still in use.
     alive: Arc<AtomicUsize>,
+    /// How often a flow was made ready.
+    made_ready: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Flows {
     published: HashMap<ModuleDigest, Arc<ReadyFlow>>,
-    unpublished: HashMap<ModuleDigest, Unpublished>,
-}
-
-struct Unpublished {
-    flow: Arc<ReadyFlow>,
-    used: Timestamp,
+    unpublished: HashMap<ModuleDigest, Arc<ReadyFlow>>,
 }
 
 /// How many modules there are in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShelfFigures {
-    /// Those that are published somewhere.
+    /// Those that are published somewhere, and ready.
     pub published: usize,
     /// Those that are kept ready though they are not.
     pub unpublished: usize,
     /// All that exist, with those that only running flows hold.
     pub alive: usize,
+    /// How often a flow was made ready since the start.
+    pub made_ready: usize,
     /// Connectors' modules.
     pub connectors: usize,
 }
 
+impl ReadyFlow {
+    fn used(&self) -> i64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn use_at(&self, now: Timestamp) {
+        self.used.store(now.as_microsecond(), Ordering::Relaxed);
+    }
+}
+
+impl Shelf {
+    /// A flow that is ready, which is used now.
+    fn take(&self, digest: &ModuleDigest, now: Timestamp) -> Option<Arc<ReadyFlow>> {
+        let flows = self.flows.read().expect(POISONED);
+        let flow = flows.published.get(digest).or_else(|| flows.unpublished.get(digest))?;
+        flow.use_at(now);
+        Some(flow.clone())
+    }
+
+    /// Held while a flow is made ready.
+    fn turn(&self, digest: &ModuleDigest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut loading = self.loading.lock().expect(POISONED);
+        loading.retain(|_, turn| turn.strong_count() > 0);
+        let turn = loading.get(digest).and_then(Weak::upgrade).unwrap_or_default();
+        loading.insert(*digest, Arc::downgrade(&turn));
+        turn
+    }
+}
+
 impl Flows {
     fn keep_unpublished(&mut self, digest: ModuleDigest, flow: Arc<ReadyFlow>, now: Timestamp) {
-        self.unpublished.insert(digest, Unpublished { flow, used: now });
+        flow.use_at(now);
+        self.unpublished.insert(digest, flow);
         if self.unpublished.len() > MAX_UNPUBLISHED {
-            let oldest = self.unpublished.iter().min_by_key(|(_, kept)| kept.used).map(|(digest, _)| *digest);
+            let oldest = self.unpublished.iter().min_by_key(|(_, kept)| kept.used()).map(|(digest, _)| *digest);
             oldest.and_then(|digest| self.unpublished.remove(&digest));
         }
     }
+
+    /// Lets go of published flows but for so many, and for those that were used after a time in microseconds.
+    fn let_go(&mut self, count: usize, idle: i64) {
+        let flows = self.published.iter().map(|(digest, flow)| (flow.used(), *digest));
+        for digest in beyond(flows.collect(), count, idle) {
+            self.published.remove(&digest);
+        }
+    }
+}
+
+/// Of flows by the time of their last use: all but so many that were used last, and those that were used after a time.
+fn beyond<D>(mut flows: Vec<(i64, D)>, count: usize, idle: i64) -> impl Iterator<Item = D> {
+    flows.sort_unstable_by_key(|(used, _)| Reverse(*used));
+    flows.into_iter().skip(count).filter_map(move |(used, digest)| (used <= idle).then_some(digest))
 }
 
 impl Service {
     /// A flow's module, made ready when it is not.
     pub(super) async fn flow_module(&self, digest: &ModuleDigest) -> Result<Arc<ReadyFlow>, ServiceError> {
-        if let Some(flow) = self.shelf.flows.read().expect(POISONED).published.get(digest) {
-            return Ok(flow.clone());
+        if let Some(flow) = self.shelf.take(digest, self.now()) {
+            return Ok(flow);
         }
-        if let Some(kept) = self.shelf.flows.write().expect(POISONED).unpublished.get_mut(digest) {
-            kept.used = self.now();
-            return Ok(kept.flow.clone());
+        let turn = self.shelf.turn(digest);
+        let patience = self.wasm.settings().compile;
+        let Ok(_turn) = tokio::time::timeout(patience, turn.lock()).await else {
+            return Err(ServiceError::Overloaded { what: "The flow is still being made ready", retry_after: patience });
+        };
+        // Whoever held it before may have made it ready.
+        if let Some(flow) = self.shelf.take(digest, self.now()) {
+            return Ok(flow);
         }
-        let module = self.wasm.load_flow(&self.module_bytes(digest).await?).await?;
+        // The file is not read where the compiled form is there. One that is gone is a fault all the same.
+        let is_here = self.modules.contains(*digest).map_err(ServiceError::internal("looking for a module"))?;
+        let cached = if is_here { self.wasm.load_cached_flow(digest).await? } else { None };
+        let module = match cached {
+            Some(module) => module,
+            None => self.wasm.load_flow(&self.module_bytes(digest).await?).await?,
+        };
         let manifest = match self.wasm.describe_flow(&module).await {
             Ok(manifest) => manifest,
             Err(error @ CallError::Overloaded { .. }) => return Err(undescribed(error)),
             Err(error) => self.said_before(digest)?.ok_or_else(|| undescribed(error))?,
         };
         let flow = self.ready(module, &manifest);
+        self.shelf.made_ready.fetch_add(1, Ordering::Relaxed);
         self.shelve(*digest, flow.clone());
         Ok(flow)
     }
@@ -125,7 +185,8 @@ impl Service {
         let slots = manifest.slots.as_ref();
         let slots = slots.map(|slots| slots.iter().map(|slot| slot.name.clone()).collect());
         self.shelf.alive.fetch_add(1, Ordering::Relaxed);
-        Arc::new(ReadyFlow { module, slots, alive: self.shelf.alive.clone() })
+        let used = AtomicI64::new(self.now().as_microsecond());
+        Arc::new(ReadyFlow { module, slots, used, alive: self.shelf.alive.clone() })
     }
 
     /// Puts a module where it belongs.
@@ -154,19 +215,23 @@ impl Service {
         }
     }
 
-    /// Lets go of flows that are published nowhere and were not used for a while.
-    fn tidy_unpublished(&self) {
-        let now = self.now();
-        let is_used = |kept: &Unpublished| now.duration_since(kept.used).unsigned_abs() < UNPUBLISHED_FOR;
-        self.shelf.flows.write().expect(POISONED).unpublished.retain(|_, kept| is_used(kept));
+    /// Lets go of flows that were not used for a while: of all that are published nowhere, and of published ones but
+    /// for so many. Those come back from the cache when they are called.
+    fn let_go_of_idle(&self) {
+        let ready = i64::try_from(self.settings.ready_ms).unwrap_or(i64::MAX).saturating_mul(1000);
+        let idle = self.now().as_microsecond().saturating_sub(ready);
+        let mut flows = self.shelf.flows.write().expect(POISONED);
+        flows.unpublished.retain(|_, kept| kept.used() > idle);
+        flows.let_go(self.settings.ready_flows, idle);
     }
 
-    /// [`Self::tidy_unpublished`], from time to time.
+    /// [`Self::let_go_of_idle`], from time to time.
     pub(super) async fn keep_shelf_tidy(self: Arc<Self>) {
+        let every = Duration::from_millis(self.settings.ready_ms) / TIDYINGS;
         while !self.stopping.is_cancelled() {
-            self.tidy_unpublished();
+            self.let_go_of_idle();
             tokio::select! {
-                () = tokio::time::sleep(TIDY_EVERY) => {}
+                () = tokio::time::sleep(every.max(TIDY_AT_MOST_EVERY)) => {}
                 () = self.stopping.cancelled() => {}
             }
         }
@@ -179,6 +244,7 @@ impl Service {
             published: flows.published.len(),
             unpublished: flows.unpublished.len(),
             alive: self.shelf.alive.load(Ordering::Relaxed),
+            made_ready: self.shelf.made_ready.load(Ordering::Relaxed),
             connectors: self.shelf.connectors.read().expect(POISONED).len(),
         }
     }
@@ -199,7 +265,8 @@ impl Service {
         bytes.ok_or_else(|| ServiceError::internal(doing)(format!("the file of {digest} is missing")))
     }
 
-    /// Makes every published module ready, so that the first request after a start waits for none.
+    /// Makes every published module ready once, so that nothing has to be compiled while a request waits, and what cannot
+    /// be loaded is said at the start. As many stay ready as always may.
     pub(super) async fn load_published(&self) -> Result<(), ServiceError> {
         let catalog = self.catalog();
         // Once per module: many flows may share one.
@@ -223,6 +290,7 @@ impl Service {
         if let Err(error) = self.flow_module(&digest).await {
             tracing::error!(flow = %flow.name, group = %flow.group, version, %error, "a published module cannot be loaded; its flow will answer 500 until it is pushed again");
         }
+        self.shelf.flows.write().expect(POISONED).let_go(self.settings.ready_flows, i64::MAX);
     }
 
     /// Lets go of connectors' modules that are installed nowhere.
@@ -231,5 +299,21 @@ impl Service {
         let installed =
             |digest: &ModuleDigest| catalog.connectors.values().any(|connector| connector.digest == *digest);
         self.shelf.connectors.write().expect(POISONED).retain(|digest, _| installed(digest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_flows_are_let_go_of_but_for_some() {
+        let flows = || vec![(30, 'c'), (10, 'a'), (40, 'd'), (20, 'b')];
+        let gone = |count, idle| beyond(flows(), count, idle).collect::<String>();
+        assert_eq!(gone(4, 99), "", "that many are always ready");
+        assert_eq!(gone(3, 99), "a", "the one unused for longest");
+        assert_eq!(gone(0, 99), "dcba");
+        assert_eq!(gone(0, 20), "ba", "the others were used since");
+        assert_eq!(gone(3, 9), "");
     }
 }

@@ -26,6 +26,9 @@ use crate::wasm::settings::WasmSettings;
 
 /// Components compiled at the same time; each takes up to half of the cores, and its own memory.
 const COMPILERS: usize = 2;
+/// Compiled components read from the cache at the same time. Each is in memory twice for a moment, and the allocator
+/// keeps some of that for every thread that ever read one.
+const READERS: usize = 4;
 
 /// The sandbox. There is one per process: modules belong to the host that loaded them.
 pub struct WasmHost {
@@ -39,6 +42,7 @@ pub struct WasmHost {
     pub(super) compiler: Compiler,
     pub(super) compilers: Arc<Semaphore>,
     pub(super) compilations: AtomicU64,
+    pub(super) readers: Semaphore,
     pub(super) flows: Permits,
     pub(super) connectors: Permits,
     total_memory: Arc<TotalMemory>,
@@ -70,6 +74,7 @@ impl WasmHost {
             compiler,
             compilers: Arc::new(Semaphore::new(COMPILERS)),
             compilations: AtomicU64::new(0),
+            readers: Semaphore::new(READERS),
             flows: places(settings.flow_instances),
             connectors: places(settings.connector_instances),
             total_memory: Arc::default(),

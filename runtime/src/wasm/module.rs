@@ -48,8 +48,21 @@ impl WasmHost {
     /// the compiled form comes from the cache.
     pub async fn load_flow(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<FlowModule>, LoadError> {
         let (digest, component) = self.component(bytes, World::Flow).await?;
-        let pre = self.flow_linker.instantiate_pre(&component).and_then(FlowPre::new);
-        let pre = pre.map_err(|error| mismatch(World::Flow, &self.engine, &component, &error))?;
+        self.linked_flow(digest, &component)
+    }
+
+    /// Loads a flow that was loaded before from its compiled form alone; `None` when the cache does not have it.
+    pub async fn load_cached_flow(
+        self: &Arc<Self>,
+        digest: &ModuleDigest,
+    ) -> Result<Option<Arc<FlowModule>>, LoadError> {
+        let component = self.cached(*digest).await?;
+        component.map(|component| self.linked_flow(*digest, &component)).transpose()
+    }
+
+    fn linked_flow(&self, digest: ModuleDigest, component: &Component) -> Result<Arc<FlowModule>, LoadError> {
+        let pre = self.flow_linker.instantiate_pre(component).and_then(FlowPre::new);
+        let pre = pre.map_err(|error| mismatch(World::Flow, &self.engine, component, &error))?;
         Ok(Arc::new(FlowModule { digest, pre }))
     }
 
@@ -86,6 +99,7 @@ impl WasmHost {
     }
 
     async fn cached(self: &Arc<Self>, digest: ModuleDigest) -> Result<Option<Component>, LoadError> {
+        let _permit = self.readers.acquire().await.map_err(|error| host_failed(&error))?;
         let host = Arc::clone(self);
         blocking(move || Ok(host.read_cache(&digest))).await
     }

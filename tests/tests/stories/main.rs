@@ -30,6 +30,7 @@ mod limits;
 mod loading;
 mod main_job;
 mod management;
+mod many_flows;
 mod oauth;
 mod oidc;
 mod operations;

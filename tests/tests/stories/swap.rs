@@ -180,22 +180,13 @@ async fn a_killed_server_comes_back_with_what_was_published_last() {
     assert_eq!(server.get(&format!("{FLOW}/publications")).await[0]["version"], published);
 }
 
-/// The same component with a section that makes it another module.
-fn stamped(guest: &str, stamp: u8) -> Vec<u8> {
-    let mut bytes = guests::component(guest);
-    bytes.extend([0, 7, 5]);
-    bytes.extend(b"stamp");
-    bytes.push(stamp);
-    bytes
-}
-
 #[tokio::test]
 async fn modules_that_are_published_no_more_are_let_go() {
     let app = TestApp::start().await;
     app.publish("swapped", "echo").await;
     let (key, trigger) = (app.key("caller").await, app.trigger("swapped", json!({})).await);
     for stamp in 0..24 {
-        let request = app.manage(Method::PUT, &format!("{FLOW}/versions")).body(stamped("echo", stamp));
+        let request = app.manage(Method::PUT, &format!("{FLOW}/versions")).body(guests::stamped("echo", stamp));
         let pushed = request.header("content-type", "application/wasm").send().await.unwrap();
         assert_eq!(pushed.status(), 201);
         app.post(&format!("{FLOW}/publish"), json!({})).await;
