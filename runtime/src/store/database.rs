@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::{self, Checkpoint};
 use super::feed::Recent;
@@ -17,6 +18,9 @@ use super::{Commit, Sequence, Store, StoreError};
 
 /// Commits are brought into the index in groups of about this size, in bytes, when it is rebuilt.
 const REPLAY_BYTES: usize = 1 << 20;
+/// How long a lock on a data folder is waited for, and how often it is tried: starting a program takes far less.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// Sizes and times of a store. The defaults suit a server of one machine.
 #[derive(Debug, Clone)]
@@ -129,10 +133,21 @@ fn lock_folder(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let lock = lock.map_err(StoreError::io("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+    lock_file(&lock, dir, &path)?;
+    Ok(lock)
+}
+
+/// Locks a data folder by its lock file. Blocks for a moment when somebody has it: a process that a server has just
+/// begun to start holds the server's lock, until it becomes another program.
+pub(super) fn lock_file(lock: &File, dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { dir: dir.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", path)(source)),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Examining a data folder: everything is read and verified, and nothing is changed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::database::{Folders, Truth};
+use super::database::{Folders, Truth, lock_file};
 use super::files::{AppendFile, DiskFiles, Files, ReadFile};
 use super::memory::MemoryStore;
 use super::modules::Modules;
@@ -39,11 +39,8 @@ impl Examination {
     pub fn of_stopped(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join("lock");
         let lock = File::open(&path).map_err(StoreError::io("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: Some(lock), ..Self::of_running(dir) }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
-        }
+        lock_file(&lock, dir, &path)?;
+        Ok(Self { _lock: Some(lock), ..Self::of_running(dir) })
     }
 
     /// Looks at the folder of the server that asks. What is being written meanwhile may look damaged.
@@ -153,6 +150,19 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_at_once_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = File::create(dir.path().join("lock")).unwrap();
+        lock.lock().unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            drop(lock);
+        });
+        assert!(Examination::of_stopped(dir.path()).is_ok());
+        holder.join().unwrap();
     }
 
     #[tokio::test]
