@@ -68,7 +68,7 @@ async fn a_run_is_followed_by_whoever_accepts_lines() {
     let told = follow("mirror", json!({"environment": "production"})).await;
     assert_eq!((told.status, told.header("content-type")), (200, "application/x-ndjson"));
     assert_eq!(told.text().lines().count(), 1);
-    let told: Value = serde_json::from_str(&told.text()).unwrap();
+    let told: Value = serde_json::from_str(told.text()).unwrap();
     assert_eq!(told["run"]["state"], "succeeded");
     assert_eq!(app.get(&format!("/groups/acme/runs/{}", told["run"]["id"].as_str().unwrap())).await, told["run"]);
     // What is refused before it begins is refused as ever.

@@ -95,7 +95,7 @@ async fn what_is_told_while_a_run_goes_on_is_as_clean_as_its_record() {
     assert!(logged.len() == 2 && logged[0]["message"].as_str().unwrap().contains("<0>"), "{text}");
     let run = &lines.last().unwrap()["run"];
     assert_eq!(run["log"], json!(logged), "the record says the same");
-    Canary::new(TOKEN).assert_absent("what is told", &text);
+    Canary::new(TOKEN).assert_absent("what is told", text);
 }
 
 #[tokio::test]
