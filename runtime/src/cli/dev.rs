@@ -14,7 +14,6 @@ use crate::cli::output::{duration, size};
 use crate::cli::push::{self, Component, Says};
 use crate::cli::run_once::TrialArgs;
 use crate::cli::{CliError, Context, runs};
-
 use crate::domain::id::Environment;
 use crate::domain::run::RunState;
 use crate::http::flows::FlowView;

@@ -77,6 +77,14 @@ async fn a_draft_gives_its_number_to_the_next_push_until_it_is_published() {
     assert_eq!(numbers(&app.get(&format!("{FLOW}/versions")).await, "version"), [4, 3, 2, 1]);
     let app = app.restart().await;
     assert_eq!(app.get(&format!("{FLOW}/versions/4")).await["draft"], true);
+    // Nobody replaced it: two publications at once do not get into each other's way.
+    let publish = async |environment: &str| {
+        let body = json!({"version": 4, "environment": environment});
+        app.post(&format!("{FLOW}/publish"), body).await
+    };
+    tokio::join!(publish("test"), publish("production"));
+    assert_eq!(app.get(FLOW).await["published"], json!({"production": 4, "test": 4}));
+    assert_eq!(app.get(&format!("{FLOW}/versions/4")).await.get("draft"), None);
 }
 
 /// Which version answers a request in an environment: the second one says the body's digest.

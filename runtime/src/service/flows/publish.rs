@@ -173,13 +173,12 @@ impl Service {
         let ready = self.flow_module(&version.digest).await?;
         let mut edit = self.edit(actor, &found.group, action).await?;
         let mut flow = Flow::clone(&*find(edit.catalog(), &found.group, found.id.as_str())?);
+        let current = self.find_version(&flow, version.version)?;
         let is_stale = match &reason {
             PublicationReason::Promote { from } => flow.published.get(from) != found.published.get(from),
             PublicationReason::Rollback => flow.history.get(&environment) != found.history.get(&environment),
             // A draft that was replaced meanwhile.
-            PublicationReason::Publish | PublicationReason::Unpublish => {
-                self.find_version(&flow, version.version)? != version
-            }
+            PublicationReason::Publish | PublicationReason::Unpublish => current.digest != version.digest,
         };
         if is_stale {
             return Err(ServiceError::Conflict(format!(
@@ -196,8 +195,8 @@ impl Service {
         let publication = Publication { version: version.version, digest: version.digest };
         let old = flow.published.insert(environment.clone(), publication);
         let entry = self.enter(&mut edit, &mut flow, environment, old.as_ref(), reason);
-        if version.draft {
-            edit.put_beside(version_key(&flow, version.version), encode(&FlowVersion { draft: false, ..version }));
+        if current.draft {
+            edit.put_beside(version_key(&flow, version.version), encode(&FlowVersion { draft: false, ..current }));
         }
         let flow = Arc::new(flow);
         edit.put(Record::Flow(flow.clone()));
